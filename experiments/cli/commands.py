@@ -94,6 +94,10 @@ COMMANDS = {
             ("predict --help", "the preparation of photos and rows, and the options"),
         ),
     ),
+    "sample": Command(
+        _print_result("sample", "experiments.cli.sample"),
+        (("sample RUN --prompt TEXT", "continue a text with a run of text"), ("sample --help", "the options")),
+    ),
     "export": Command(
         _print_result("export", "experiments.interchange.export"),
         (

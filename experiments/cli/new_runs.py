@@ -123,9 +123,14 @@ def _execute(plan: Callable[[], PlannedRun | None]) -> int:
             raise
         return error(f"{describe_error(reason)}{_how_to_resume(run)}")
     print(terminal.wrap(f"results in {run.folder.path}, summarized in {PAGE}"))
-    if getattr(run.options, "data", None):
-        print(f"to classify new rows: {PROG} predict {shlex.quote(str(run.folder.path))} FILE")
+    next_step = run.study.next_step or (_OWN_DATA if getattr(run.options, "data", None) else None)
+    if next_step:
+        purpose, command = next_step
+        print(f"{purpose}: {PROG} {command.replace('RUN', shlex.quote(str(run.folder.path)))}")
     return 0
+
+
+_OWN_DATA = "to classify new rows", "predict RUN FILE"
 
 
 def _how_to_resume(run: PlannedRun | None) -> str:

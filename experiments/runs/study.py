@@ -29,6 +29,7 @@ class Study:
       package: the module that defines its `Options`.
       module: the module that defines its `run_study(*arguments, options, start)`; by default the package's `run`.
       arguments: the arguments of `run_study` before the options.
+      next_step: what can be done with a run, and the command for it, in which RUN is its folder.
       not_repeatable: the reason why its runs cannot be resumed or repeated; empty if they can.
     """
 
@@ -43,6 +44,7 @@ class Study:
     description: str = ""
     module: str = ""
     arguments: tuple[str, ...] = ()
+    next_step: tuple[str, str] | None = None
     not_repeatable: str = ""
 
     def field(self, name: str) -> str:

@@ -8,6 +8,7 @@ from experiments.runs.study import Study
 
 NAMES = (
     "ad_clicks",
+    "adding",
     "bias_variance",
     "catvnoncat",
     "hidden_units",
@@ -20,6 +21,7 @@ NAMES = (
     "parity",
     "regression",
     "regularization",
+    "text",
     "vectorization",
 )
 """The experiments that `list` shows. Each is a folder in this one, whose `__init__.py` declares its `STUDY`."""

@@ -57,6 +57,7 @@ PresetName = Literal[
     "lenet5",
     "lenet5-distorted",
     "simard-conv",
+    "rows-lstm",
     "committee",
 ]
 

@@ -1,4 +1,4 @@
-"""Draw what a convolutional network sees: its first filters, the maps that they make, and the pixels that matter."""
+"""Draw what a network of images sees: the filters of a convolution, the maps that they make, and pixels that matter."""
 
 from typing import Any
 
@@ -15,8 +15,9 @@ COLUMNS = 8
 
 def add_pictures(spec: LayersSpec, params: Any, data: jaxnn.Batch, classes: tuple[str, ...], folder: RunFolder) -> None:
     """Add the pictures of a network to the run's report, on the first images of the data."""
-    filters = np.moveaxis(np.asarray(params[0]["K"])[:, :, 0], -1, 0)
-    folder.add_picture("weights.png", plots.png(plots.draw_weight_images(filters)), "Filters of the first layer.")
+    if "K" in params[0]:
+        filters = np.moveaxis(np.asarray(params[0]["K"])[:, :, 0], -1, 0)
+        folder.add_picture("weights.png", plots.png(plots.draw_weight_images(filters)), "Filters of the first layer.")
 
     name = classes[int(data.y[0])]
     for i, maps in enumerate(feature_maps(spec, params, data.x[:1]), start=1):

@@ -1,8 +1,9 @@
 """Published networks on MNIST: each network, its test error, and how it is trained here.
 
 Layers, loss (if the source names one) and distortions are those of the sources; but lenet5 has ReLUs, pools by the
-largest element and connects all maps, and simard-conv has ReLUs. Optimizer, learning rate, batch size, epochs,
-activation and label smoothing were chosen on the dev split, of the convolutional networks only the learning rate.
+largest element and connects all maps, and simard-conv has ReLUs. rows-lstm reads an image as a sequence of rows.
+Optimizer, learning rate, batch size, epochs, activation and label smoothing were chosen on the dev split, of the
+convolutional networks only the learning rate.
 """
 
 from collections.abc import Callable
@@ -24,8 +25,8 @@ class Preset(NamedTuple):
     """A row of the table.
 
     Attributes:
-      layers: units of the hidden layers of a fully connected network; or a function from the number of classes to a
-        convolutional one, which takes images (28, 28, 1).
+      layers: units of the hidden layers of a fully connected network; or a function from the number of classes to
+        another one, which takes images (28, 28, 1).
       published: test error, in percent.
       source: where it was published.
       learning_rate: the peak, from which a cosine schedule decays to 0.
@@ -112,6 +113,12 @@ def _committee(classes: int) -> jaxnn.Layer:
     return nn.chain(*layers, nn.flatten(), nn.dense(128, "he"), nn.relu(), nn.dense(classes, "he"))
 
 
+def _rows_lstm(classes: int) -> jaxnn.Layer:
+    """Return a layer of 128 units of long short-term memory that reads the 28 rows of an image, from top to bottom."""
+    rows = nn.each_step(nn.flatten())
+    return nn.chain(rows, nn.recurrent(nn.lstm_cell(128), "last"), nn.dense(classes))
+
+
 _AFFINE = (data.random_shift(2), data.random_scale(0.1), data.random_shear(10))
 _MIXED = (
     *(data.random_rotation(10), data.random_scale(0.12), data.random_shift(2), data.random_shear(8)),
@@ -153,6 +160,7 @@ PRESETS = {
     "lenet5": Preset(_lenet5, 0.95, LECUN, epochs=20, learning_rate=4e-3),
     "lenet5-distorted": Preset(_lenet5, 0.80, LECUN, epochs=60, learning_rate=4e-3, fields=_AFFINE),
     "simard-conv": Preset(_simard_conv, 0.40, SIMARD, epochs=150, learning_rate=4e-3, fields=_ELASTIC),
+    "rows-lstm": Preset(_rows_lstm, 1.5, "98.5 % right, usual in tutorials", epochs=15, learning_rate=4e-3),
     "committee": Preset(
         _committee,
         0.27,

@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from experiments.cli import main, repeat
 from experiments.runs.config import read_config
 from experiments.studies import registry
-from tests.experiments.studies import test_mnist
+from tests.experiments.studies import test_mnist, test_text
 
 SWEEP = ["sweep", "breast-cancer", "--learning-rate", "0.01", "--seed", "0..1", "--hidden", "3", "--epochs", "2"]
 
@@ -176,6 +176,7 @@ def test_invalid_repeat_is_a_one_line_error_and_leaves_nothing(argv, message, tm
 
 SHORT = {
     "ad_clicks": "--rows 2000 --epochs 1 --batch-size 500",
+    "adding": "--n-steps 6 --units 4 --epochs 1",
     "bias_variance": "--epochs 2 --curve-epochs 10",
     "catvnoncat": "--iterations 20 --seeds 2",
     "hidden_units": "--iterations 200",
@@ -193,6 +194,7 @@ SHORT = {
     "sweep-digits": "--epochs 3 --random 5 --width 4..8 --activation relu,tanh",
     "sweep-own": "--epochs 3 --learning-rate 0.01",
     "sweep-mnist": "--epochs 1 --learning-rate 0.01",
+    "text": "--epochs 1 --units 4 --n-steps 10 --batch-size 4",
     "vectorization": "--examples 40 --features 30 --repeats 1",
 }
 """Of each experiment, a run of a few seconds."""
@@ -215,6 +217,9 @@ def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_phot
             "a,kind\n" + "".join(f"{i},{'even' if i % 2 else 'odd'}\n" for i in range(60))
         )
         argv += ["--data", str(tmp_path / "own.csv"), "--label", "kind"]
+    if name == "text":
+        (tmp_path / "own.txt").write_text(test_text.LINES)
+        argv += ["--data", str(tmp_path / "own.txt")]
     if "mnist" in name:
         argv += ["--data-dir", str(data_dir), "--batch-size", "50"]
     if importlib.util.find_spec("tensorboardX"):
