@@ -11,7 +11,7 @@ from tests.helpers.registry import factories
 
 # Layers made of layers or functions, and the one that does nothing.
 OF_OTHERS = {"chain", "repeat", "residual", "remat", "with_dtype", "fan_out", "parallel", "shared", "fan_in_sum"}
-OF_OTHERS |= {"fan_in_concat", "frozen", "layer_from", "stateless", "identity"}
+OF_OTHERS |= {"fan_in_concat", "frozen", "layer_from", "stateless", "identity", "carried"}
 
 
 def test_every_layer_has_a_row():

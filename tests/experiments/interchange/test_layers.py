@@ -106,6 +106,7 @@ def test_every_layer_that_is_not_made_of_others_in_another_way_has_a_row():
         "custom_gradients": "another gradient",
         "recurrent": "cells, whose gates others store in another order",
         "bidirectional": "cells",
+        "carried": "the same layer, in pieces",
         "each_step": "sequences",
         "multi_head_attention": "sequences",
         "additive_attention": "sequences",
