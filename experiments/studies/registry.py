@@ -20,6 +20,7 @@ NAMES = (
     "parity",
     "regression",
     "regularization",
+    "speech",
     "vectorization",
 )
 """The experiments that `list` shows. Each is a folder in this one, whose `__init__.py` declares its `STUDY`."""
