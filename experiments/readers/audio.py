@@ -7,8 +7,8 @@ Source: Microsoft and IBM, "Multimedia programming interface and data specificat
 channel audio data and WAVE files", 2007, for the extensible format.
 """
 
-import math
 import struct
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +17,12 @@ import numpy as np
 from experiments.readers.errors import InvalidFileError, check_file
 
 MOST_BYTES = 2**28
+MOST_SAMPLES = 2**25
+"""The maximum number of samples over all channels: 12 minutes at 44.1 kHz."""
 MOST_CHANNELS = 32
 RATES = (1000, 768_000)
 """The lowest and the highest number of samples per second that are read."""
+_MOST_STEPS = 2000
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _OTHERS = {2: "ADPCM", 6: "A-law", 7: "mu-law", 17: "IMA ADPCM", 49: "GSM 6.10", 80: "MPEG", 85: "MP3", 255: "AAC"}
 _KINDS = (
@@ -62,6 +65,10 @@ def read_wav(path: Path) -> Recording:
     values = chunks.get(b"data")
     if values is None:
         raise InvalidFileError(f"{path} is damaged: it has no chunk of data")
+    if len(values) // layout.size > MOST_SAMPLES:
+        raise InvalidFileError(
+            f"{path} must have at most {MOST_SAMPLES:,} samples, got {len(values) // layout.size:,}: cut it"
+        )
     of_one_time = layout.channels * layout.size
     samples = _samples(values[: len(values) // of_one_time * of_one_time], layout).reshape(-1, layout.channels)
     if len(samples) == 0:
@@ -85,13 +92,17 @@ def read_mono(path: Path, rate: int) -> np.ndarray:
 
 
 def resampled(samples: np.ndarray, given: int, rate: int) -> np.ndarray:
-    """Return samples (times,) at another rate, (ceil(times rate / given),)."""
+    """Return samples (times,) at another rate, (ceil(times rate / given),).
+
+    The ratio of unusual rates is replaced by the nearest one whose denominator is at most 2000, which differs by less
+    than a thousandth: else the filter would have millions of taps.
+    """
     if given == rate:
         return samples
     from scipy import signal  # slow to import
 
-    common = math.gcd(given, rate)
-    return signal.resample_poly(samples, rate // common, given // common)
+    ratio = Fraction(rate, given).limit_denominator(_MOST_STEPS)
+    return signal.resample_poly(samples, ratio.numerator, ratio.denominator)
 
 
 class _Layout(NamedTuple):

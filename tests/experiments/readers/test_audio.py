@@ -130,6 +130,13 @@ def test_any_cut_of_a_file_is_read_or_an_error(tmp_path):
             read_wav(path)
 
 
+def test_too_many_samples_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.readers.audio.MOST_SAMPLES", 39)
+    (tmp_path / "a.wav").write_bytes(GOOD)
+    with pytest.raises(ValueError, match="must have at most 39 samples, got 40: cut it"):
+        read_wav(tmp_path / "a.wav")
+
+
 def test_a_folder_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="must be a plain file, got a folder"):
         read_wav(tmp_path)
