@@ -1,6 +1,6 @@
 """Log-mel features of speech: how loud it is in each band of pitch, every hundredth of a second.
 
-Bands are equally wide in mel, a scale on which tones that are equally far apart are heard as equally far apart.
+Bands are equally wide in mel, a scale on which listeners place tones: equal in hertz below 1 kHz, in ratio above.
 
 Source: Stevens, Volkmann and Newman, "A scale for the measurement of the psychological magnitude pitch", 1937; Davis
 and Mermelstein, "Comparison of parametric representations for monosyllabic word recognition", 1980.
