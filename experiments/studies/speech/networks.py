@@ -75,7 +75,7 @@ STRINGS = Candidate(
     ),
     (MOST_STEPS, FRAMES_PER_STEP * BANDS),
     takes_lengths=True,
-    epochs=60,
+    epochs=40,
     learning_rate=3e-3,
 )
 """The network for strings of digits: at each step, the logits of a blank and of the digits."""

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 
 import jaxnn
-from experiments.networks.spec import class_probabilities
 from experiments.networks.storage import StoredNetwork
 from experiments.readers.audio import read_mono
 from experiments.readers.errors import InvalidFileError
@@ -51,10 +50,23 @@ def _digit(path: Path, samples: np.ndarray, network: StoredNetwork) -> str:
             f"{path} must contain one digit, got {len(samples) / RATE:.1f} s without the silence at its ends: cut it, "
             "or use a run with --strings"
         )
-    x = features_of([samples], max(FRAMES, -(-len(samples) // HOP))).x
-    probabilities = class_probabilities(network.spec.model(), network.params, x, network.stats)[0]
+    x = features_of([samples], max(FRAMES, -(-len(samples) // HOP)))
+    x = x if _takes_lengths(network) else x.x
+    run = jax.jit(lambda params, stats, x: jax.nn.softmax(network.spec.network.infer(params, stats, x)))
+    probabilities = np.asarray(run(network.params, network.stats, x))[0]
     best = int(probabilities.argmax())
     return f"{network.classes[best]} with probability {probabilities[best]:.2f}"
+
+
+def _takes_lengths(network: StoredNetwork) -> bool:
+    """Return whether the network takes `Sequences`: recurrent ones need lengths, convolutions have none."""
+    frames, n = network.spec.in_shape
+    shape = Sequences(jax.ShapeDtypeStruct((frames, n), "float32"), jax.ShapeDtypeStruct((), "int32"))
+    try:
+        jax.eval_shape(lambda key: network.spec.network.init(key, shape)[0], jax.random.key(0))
+    except ValueError:
+        return False
+    return True
 
 
 def _string(samples: np.ndarray, network: StoredNetwork) -> str:

@@ -99,25 +99,21 @@ def _rate(of: Score) -> float:
 
 def draw_posteriors(samples: np.ndarray, digits: np.ndarray, posteriors: np.ndarray) -> bytes:
     """Draw the features of a string, and over them the posterior probability of each digit at each step."""
-    figure, axes = plots.grid(1, 2)
-    grid = axes[0, 0].get_gridspec()
-    for panel in axes.flat:
-        panel.remove()
-    panel = figure.add_subplot(grid[:])
+    figure, axes = plots.grid(1, 1)
+    figure.set_figwidth(2 * figure.get_figwidth())
+    panel = axes[0, 0]
     features = log_mel(samples)
     extent = (0, len(features) * HOP / RATE, 0, 1)
     panel.imshow(features.T, origin="lower", aspect="auto", extent=extent, cmap="gray_r", alpha=0.6)
     at = (np.arange(len(posteriors)) + 0.5) * FRAMES_PER_STEP * HOP / RATE
-    panel.set_prop_cycle(color=plots.COLORS)
     shown = np.flatnonzero(posteriors.max(axis=0) > 0.1)
     for k in shown[shown != BLANK]:
         name = CLASSES[k - 1]
-        (line,) = panel.plot(at, posteriors[:, k], linewidth=1.5, label=name)
+        (line,) = panel.plot(at, posteriors[:, k], linewidth=1.5)
         for step in _peaks(posteriors[:, k]):
             panel.annotate(name, (at[step], posteriors[step, k]), ha="center", va="bottom", color=line.get_color())
     panel.set(xlabel="seconds", ylabel="posterior probability; bands of the features", ylim=(0, 1.1))
-    panel.set_title(" ".join(map(str, digits.tolist())))
-    panel.legend(frameon=False, loc="upper right")
+    panel.set_title(f"spoken: {' '.join(map(str, digits.tolist()))}")
     return plots.png(figure)
 
 

@@ -20,7 +20,7 @@ from experiments.cli.main import main
 from experiments.cli.repeat import compare
 from experiments.networks import storage
 from experiments.runs.environment import digest
-from experiments.studies.speech import features, networks, strings, training
+from experiments.studies.speech import features, networks, new_recordings, strings, training
 from experiments.studies.speech import run as speech
 from experiments.studies.speech.augmentation import add_noise, at_speed
 from experiments.studies.speech.data import find_recordings, read_recordings, split, trimmed
@@ -500,10 +500,21 @@ def test_a_persons_own_recording(done, done_strings, tmp_path, capsys, rate, cha
         n = int(len(samples) * rate / 8000)
         at_rate = level * np.interp(np.arange(n) * 8000 / rate, np.arange(len(samples)), samples) / 2**15
         wavfile.write(tmp_path / f"{name}.wav", rate, np.stack([at_rate] * channels, 1).astype(np.float32))
-    status, printed = predicted(capsys, done, tmp_path / "one.wav")
-    assert status == 0 and printed.out.startswith("7 with probability "), printed
+    for network in ("", "recurrent-0", "convolutional-0"):
+        status, printed = predicted(capsys, done, tmp_path / "one.wav", "--network", network)
+        assert status == 0 and printed.out.startswith("7 with probability "), printed
     status, printed = predicted(capsys, done_strings, tmp_path / "many.wav")
     assert status == 0 and printed.out.startswith("7 2 2 5 with probability "), printed
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["recurrent", "convolutional"])
+def test_predict_is_right_as_often_as_the_run(done, data_dir, name):
+    stored, right = storage.load(done / f"{name}-0.safetensors"), []
+    for path in sorted((data_dir / "fsdd" / "recordings").glob("*_[0-4].wav")):
+        right.append(new_recordings.recognize(path, stored)[0] == path.name[0])
+    expected = json.loads((done / "results.json").read_text())[name]["test_accuracy"][0]
+    assert len(right) == 100 and 100 * np.mean(right) == pytest.approx(expected, abs=2)
 
 
 @pytest.mark.full
