@@ -112,6 +112,7 @@ def _pictures(results: Sequence[Result], part: str, held_out: Recordings, folder
     folder.add_picture("confusion.png", plots.png(figure), "Confusion matrices: spoken digits as rows.")
 
     figure, axes = plots.grid(2, 5)
+    figure.set_size_inches(15, 5)
     for digit, panel in enumerate(axes.flat):
         i = int(np.flatnonzero(held_out.digits == digit)[0])
         features = log_mel(held_out.samples[i])
