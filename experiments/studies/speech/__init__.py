@@ -20,15 +20,14 @@ STUDY = Study(
     ),
     command="python -m experiments run speech --data-dir DIR",
     time=(
-        "On one thread, 90 s of processor time for three seeds of both networks (--no-leave-out), and 245 s with each "
-        "speaker left out; beside much other work, 6 and 21 minutes. --strings: 310 s, and 18 "
-        "minutes"
+        "On one thread, 90 s of processor time for three seeds of both networks (--dev --no-leave-out), and 245 s with "
+        "each speaker left out; beside much other work, 6 and 21 minutes. --strings: 310 s, and 18 minutes"
     ),
     expected=(
         "Right on the test set, mean of 3 seeds: recurrent 99.78 %, convolutional 99.56 %. On speakers who were left "
         "out: recurrent 66.4 to 93.8 %, mean 84.0, convolutional 68.0 to 94.4 %, mean 84.7: six speakers are few. "
-        "With --strings, digit errors are 0.05 % in noise of 10 to 30 dB, 0.10 clean, 0.20 in such noise without pauses, "
-        "0.40 clean without pauses, and 3.90 in noise of 5 dB, which is louder than in training."
+        "With --strings, digit errors are 0.05 % in noise of 10 to 30 dB, 0.10 clean, 0.20 in such noise without "
+        "pauses, 0.40 clean without pauses, and 3.90 in noise of 5 dB, which is louder than in training."
     ),
     notes=(
         "The data are the recordings of the Free Spoken Digit Dataset: the folder recordings of "
