@@ -1,4 +1,4 @@
-"""Classify new data with a network of a run: a photo, or the rows of a CSV or npz file.
+"""Classify new data with a network of a run: a photo, a recording, or the rows of a CSV or npz file.
 
 predict RUN IMAGE: with a run of catvnoncat, print the class of a photo and its probability. The photo may be a PNG or
 JPEG of any size, in color or gray. It is rotated by its EXIF orientation, put on a white background if transparent, and
@@ -9,6 +9,10 @@ Ink may be dark on light paper or the reverse, in any color, of any size and in 
 the paper, scaled into 20 x 20 pixels and centered by its center of mass in 28 x 28, as MNIST's digits were; an image of
 28 x 28 pixels that is light on dark is used unchanged. Without ink, or with marks farther apart than a quarter of the
 largest one and at least 0.4 times as large, there is an error; smaller ones are left out.
+
+predict RUN FILE.wav: with a run of speech, print the digit of a recording, and its probability; with a run of speech
+--strings, the digits that follow each other. The recording may be a WAV file of PCM or floats, of any rate, number of
+channels and loudness. It becomes one channel of 8 kHz, without silence at its ends.
 
 predict RUN FILE: with a run on your own file (sweep FILE, run ladder --data FILE), print the class of each row of
 another file and the probability of each class, as CSV. The file needs the same columns, in any order; further columns
@@ -29,6 +33,9 @@ from experiments.runs.options import CacheOptions
 if TYPE_CHECKING:
     from experiments.networks.storage import StoredNetwork
 
+_OF_HANDWRITING, _OF_SPEECH = ("mnist", "sweep-mnist"), "speech"
+"""The experiments whose networks take images of MNIST, and the one whose networks take recordings."""
+
 
 @dataclass(frozen=True)
 class Options(CacheOptions):
@@ -37,25 +44,31 @@ class Options(CacheOptions):
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The results folder of a run."""
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
-    """The photo, or the file with rows."""
+    """The photo, the recording, or the file with rows."""
     network: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
-    """A network of the run, by the name of its file. By default the deepest for photos, the best on dev for rows."""
+    """A network of the run, by the name of its file. By default the best on dev for rows, else the deepest."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: printed)")] = None
     """Write the CSV to this file; an existing file is never replaced."""
 
 
 def run_command(options: Options) -> str:
-    """Return the class of a photo as text, or the predictions of rows as CSV.
+    """Return the class of a photo or a recording as text, or the predictions of rows as CSV.
 
     Raises:
       ValueError: if the run has no network for the file, or the file is invalid.
       OSError: if a file cannot be read or written.
     """
     name, network = _load_classifier(options.run, options.network)
-    if network.image_shape is None and not _reads_handwriting(options.run):
+    experiment = _experiment(options.run)
+    if network.image_shape is None and experiment not in (*_OF_HANDWRITING, _OF_SPEECH):
         return _classify_rows(options, name, network)
     if options.out:
-        raise ValueError("--out must be used with a file of rows, got a photo: its class is printed")
+        got = "a recording" if experiment == _OF_SPEECH else "a photo"
+        raise ValueError(f"--out must be used with a file of rows, got {got}: its class is printed")
+    if experiment == _OF_SPEECH:
+        from experiments.studies.speech.new_recordings import recognize
+
+        return recognize(options.file, network)
     return _classify_photo(network, options.file)
 
 
@@ -70,14 +83,14 @@ def _load_classifier(run: Path, name: str) -> tuple[str, "StoredNetwork"]:
     return name, network
 
 
-def _reads_handwriting(run: Path) -> bool:
-    """Return whether the networks of a run take images of MNIST; a folder without a config.json has other networks."""
+def _experiment(run: Path) -> str:
+    """Return the name of a run's experiment; empty for a folder without a config.json."""
     from experiments.runs.config import read_json_config
 
     try:
-        return read_json_config(run)["experiment"] in ("mnist", "sweep-mnist")
+        return str(read_json_config(run)["experiment"])
     except ValueError:
-        return False
+        return ""
 
 
 def _classify_photo(network: "StoredNetwork", photo: Path) -> str:
@@ -108,7 +121,7 @@ def _classify_rows(options: Options, name: str, network: "StoredNetwork") -> str
     if config is None or getattr(config.options, "data", None) is None:
         raise ValueError(
             f"{options.run} must be a run of catvnoncat, or on your own file (sweep FILE or run ladder --data FILE), "
-            "or of mnist: its networks take other data"
+            "or of mnist or speech: its networks take other data"
         )
     if options.out and options.out.absolute().parent.resolve() == options.run.resolve():
         raise ValueError(f"--out must be outside the run's folder, got {options.out}")

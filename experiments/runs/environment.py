@@ -48,7 +48,10 @@ def describe_environment(files: Iterable[Path]) -> dict[str, Any]:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the SHA-256 of a file; of a folder, that of the names and the digests of its files."""
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.is_file())
+        return hashlib.sha256("".join(f"{file.name}\n{digest(file)}\n" for file in files).encode()).hexdigest()
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

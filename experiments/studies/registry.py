@@ -21,6 +21,7 @@ NAMES = (
     "parity",
     "regression",
     "regularization",
+    "speech",
     "text",
     "vectorization",
 )

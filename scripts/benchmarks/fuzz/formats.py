@@ -30,6 +30,7 @@ from experiments.datasets.dataset import Dataset
 from experiments.datasets.own_data import read_own_data
 from experiments.networks.spec import NetworkSpec
 from experiments.networks.storage import StoredNetwork, encode, load
+from experiments.readers.audio import read_mono, read_wav
 from experiments.readers.csv_file import MOST_COLUMNS, Layout, Table
 from experiments.readers.errors import InvalidFileError
 from experiments.readers.idx import read_idx
@@ -413,6 +414,36 @@ def _read_metrics(path: Path) -> Arrays:
     return []
 
 
+# wav
+
+
+def _wav(encoding: int, channels: int, bits: int, data: bytes, size: int | None = None) -> bytes:
+    block = channels * bits // 8
+    header = struct.pack("<4sIHHIIHH", b"fmt ", 16, encoding, channels, 11025, 11025 * block, block, bits)
+    body = b"WAVE" + header + b"data" + struct.pack("<I", len(data) if size is None else size) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _wav_seeds() -> list[Seed]:
+    random = np.random.default_rng(0)
+    whole, floats = random.integers(-(2**15), 2**15, (40, 2)).astype("<i2"), random.normal(size=60).astype("<f4")
+    return [Seed(_wav(1, 2, 16, whole.tobytes())), Seed(_wav(3, 1, 32, floats.tobytes()))]
+
+
+def _read_wav(path: Path) -> Arrays:
+    samples, rate = read_wav(path)
+    assert samples.ndim == 2 and samples.dtype == np.float32 and samples.size and np.isfinite(samples).all()
+    mono = read_mono(path, 8000)
+    assert abs(len(mono) - len(samples) * 8000 / rate) < 1 + len(samples) / 100
+    return [samples]
+
+
+_WAV_BOMBS = {
+    "much data": lambda: _wav(1, 1, 8, b"\1\2", 2**32 - 2),
+    "many samples": lambda: _wav(1, 1, 8, bytes(2**27)),
+}
+
+
 _METRICS_BOMBS = {
     "nesting": lambda: b"[" * 900_000,
     "curves": lambda: json.dumps({"epoch": 1} | {str(i): 1.0 for i in range(10**6)}).encode(),
@@ -495,6 +526,7 @@ FORMATS = {
     "csv": Format("a.csv", _csv_seeds, _read_csv, bombs=_CSV_BOMBS),
     "png": Format("a.png", _png_seeds, _read_picture, codecs.PNG, True, bombs=_PNG_BOMBS),
     "jpeg": Format("a.jpg", _jpeg_seeds, _read_picture, bombs=_JPEG_BOMBS),
+    "wav": Format("a.wav", _wav_seeds, _read_wav, bombs=_WAV_BOMBS),
     "hdf5": Format("train_catvnoncat.h5", _hdf5_seeds, _read_hdf5, bombs=_HDF5_BOMBS, share=0.2),
     "safetensors": Format("a.safetensors", _network_seeds, _read_network, codecs.SAFETENSORS, bombs=_NETWORK_BOMBS),
     "metrics": Format("metrics.jsonl", _metrics_seeds, _read_metrics, bombs=_METRICS_BOMBS),

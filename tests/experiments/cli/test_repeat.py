@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from experiments.cli import main, repeat
 from experiments.runs.config import read_config
 from experiments.studies import registry
-from tests.experiments.studies import test_mnist, test_text
+from tests.experiments.studies import test_mnist, test_speech, test_text
 
 SWEEP = ["sweep", "breast-cancer", "--learning-rate", "0.01", "--seed", "0..1", "--hidden", "3", "--epochs", "2"]
 
@@ -189,6 +189,7 @@ SHORT = {
     "parity": "--iterations 100",
     "regression": "--iterations 300 --hidden-iterations 100",
     "regularization": "--steps 100",
+    "speech": "--epochs 1 --seeds 1",
     "sweep-breast-cancer": "--epochs 3 --dropout 0..0.5:2",
     "sweep-catvnoncat": "--epochs 3 --learning-rate 0.01 --batch-size 4",
     "sweep-digits": "--epochs 3 --random 5 --width 4..8 --activation relu,tanh",
@@ -199,6 +200,7 @@ SHORT = {
 }
 """Of each experiment, a run of a few seconds."""
 data_dir = test_mnist.data_dir
+recordings_dir = test_speech.data_dir
 
 
 def test_every_experiment_has_a_short_run():
@@ -207,7 +209,9 @@ def test_every_experiment_has_a_short_run():
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", SHORT)
-def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_photos, data_dir, monkeypatch, capsys):
+def test_another_process_repeats_it_bit_for_bit(
+    name, full, tmp_path, write_photos, data_dir, recordings_dir, monkeypatch, capsys
+):
     """This process has a progress bar and an event file, and no cache; the other one the opposite."""
     argv = [*(name.split("-", 1) if name.startswith("sweep-") else ("run", name)), *SHORT[name].split()]
     if "catvnoncat" in name:
@@ -222,6 +226,8 @@ def test_another_process_repeats_it_bit_for_bit(name, full, tmp_path, write_phot
         argv += ["--data", str(tmp_path / "own.txt")]
     if "mnist" in name:
         argv += ["--data-dir", str(data_dir), "--batch-size", "50"]
+    if name == "speech":
+        argv += ["--data-dir", str(recordings_dir)]
     if importlib.util.find_spec("tensorboardX"):
         argv.append("--tensorboard")
     with monkeypatch.context() as terminal:
