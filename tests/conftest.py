@@ -1,5 +1,7 @@
 """Strict settings: rank promotion raises, and warnings are errors (pyproject.toml)."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import jax
@@ -10,6 +12,27 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="every case of every test (half an hour on two cores)")
+
+
+def pytest_configure(config):
+    """Without --full, compile every program once and without optimization, also in workers and child processes.
+
+    The programs are shared through a folder that exists as long as the run, so each run starts without any.
+    """
+    if config.getoption("--full"):
+        return
+    settings = {"jax_disable_most_optimizations": True}
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="jaxnn-tests-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        settings |= {
+            "jax_compilation_cache_dir": folder.name,
+            "jax_persistent_cache_min_compile_time_secs": 0.0,
+            "jax_persistent_cache_min_entry_size_bytes": -1,
+        }
+    for name, value in settings.items():
+        os.environ.setdefault(name.upper(), str(value))
+        jax.config.update(name, value)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -71,8 +94,14 @@ def no_rank_promotion_rule():
 
 
 @pytest.fixture(scope="module")
-def quick_compilation():
-    """Compile without optimization, for hundreds of small programs that run once; also in child processes."""
+def quick_compilation(request):
+    """Compile without optimization, for hundreds of small programs that run once; also in child processes.
+
+    Without --full, all tests do.
+    """
+    if not request.config.getoption("--full"):
+        yield
+        return
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         jax.config.update("jax_disable_most_optimizations", True)

@@ -44,6 +44,10 @@ def one_by_one(product, axes):
     )
 
 
+@pytest.mark.representatives(
+    *"correlated-several-(0, 0)+transposed_in_inputs-several-(0, None)+transposed_in_filters-several-(None, 0)".split("+"),
+    *"correlated-two-groups-(0, 0)+transposed_in_inputs-few-(0, 0)+transposed_in_filters-one-(0, 0)".split("+"),
+)
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("product", "first", "second", "axes"), CASES)
 def test_vmap_equals_a_loop_also_in_both_orders_of_derivatives(product, first, second, axes):

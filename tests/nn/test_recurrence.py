@@ -1,6 +1,7 @@
 """Recurrent layers: lengths, padding, directions, states, pieces of time, own cells, memory, and what does not fit."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -36,14 +37,20 @@ def drawn(*shape):
     return jnp.asarray(RNG.normal(size=shape))
 
 
-def run(layer, *given):
-    return compiled(lambda *given: hand(layer, *given))(*given)
+# One program for each layer and shapes, whichever numbers it is run on.
+run = compiled(hand, static_argnums=0)
+
+
+@partial(compiled, static_argnums=0)
+def infer(layer, params, x):
+    return layer.infer(params, (), x)
 
 
 def padded_shape():
     return nn.Sequences(jax.ShapeDtypeStruct((T, N_IN), "float64"), jax.ShapeDtypeStruct((), "int32"))
 
 
+@pytest.mark.representatives("lstm", "gru_before")
 @cells
 def test_a_sequence_is_run_step_by_step(cell, x64):
     layer, one = nn.recurrent(CELLS[cell]()), CELLS[cell]()
@@ -52,10 +59,11 @@ def test_a_sequence_is_run_step_by_step(cell, x64):
     for t in range(T):
         state, _ = one.step(params, state, one.project(params, x[:, t]))
         ys.append(state[0])
-    same(layer.infer(params, (), x), jnp.stack(ys, 1), **TOLERANCE["float64"])
-    same(nn.recurrent(CELLS[cell](), "last").infer(params, (), x), ys[-1], **TOLERANCE["float64"])
+    same(infer(layer, params, x), jnp.stack(ys, 1), **TOLERANCE["float64"])
+    same(infer(nn.recurrent(CELLS[cell](), "last"), params, x), ys[-1], **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("gates-True-lstm", "None-False-gru_before")
 @cells
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("remat", [None, "gates"])
@@ -89,6 +97,7 @@ def test_each_padded_sequence_is_one_of_its_length(cell, reverse, remat, x64):
     same((dparams, dparams_last), (total, total_last), **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("all-recurrent-nan", "all-recurrent-inf", "last-bidirectional-nan")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("make", [nn.recurrent, nn.bidirectional], ids=["recurrent", "bidirectional"])
 @pytest.mark.parametrize("outputs", ["all", "last"])
@@ -101,13 +110,13 @@ def test_padding_changes_nothing(make, value, outputs):
 
     def results(filled):
         batch = nn.Sequences(jnp.asarray(np.where(within, x, filled).astype("float32")), jnp.asarray(LENGTHS))
-        y = layer.infer(params, (), batch)
-        return run(layer, params, batch, jax.tree.map(lambda a: jnp.asarray(a, a.dtype), y), None)
+        return run(layer, params, batch, infer(layer, params, batch), None)
 
     for got, expected in zip(jax.tree.leaves(results(value)), jax.tree.leaves(results(0.0)), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.representatives("lstm")
 @cells
 def test_reverse_is_the_flipped_sequence(cell, x64):
     ahead, back = nn.recurrent(CELLS[cell]()), nn.recurrent(CELLS[cell](), reverse=True)
@@ -117,20 +126,27 @@ def test_reverse_is_the_flipped_sequence(cell, x64):
     same((y, dparams, dx), (expected[0][:, ::-1], expected[1], expected[2][:, ::-1]), **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("lstm", "gru_before")
 @cells
 def test_a_sequence_in_parts_is_the_whole(cell, x64):
     """The state is handed on; the gradient of the first part's state is that of the second part's start."""
     whole, part = nn.recurrent(CELLS[cell]()), nn.recurrent(CELLS[cell](), state="given")
     params, x, dy = made(whole), drawn(M, T, N_IN), drawn(M, T, 3)
     zeros = tuple(jnp.zeros((M, *shape)) for shape in CELLS[cell]().state)
-    (y_1, state), cache_1 = part.forward(params, (x[:, :3], zeros))
-    (y_2, end), cache_2 = part.forward(params, (x[:, 3:], state))
-    dparams_2, (dx_2, dstate) = part.backward(params, cache_2, (dy[:, 3:], jax.tree.map(jnp.zeros_like, end)))
-    dparams_1, (dx_1, _) = part.backward(params, cache_1, (dy[:, :3], dstate))
-    got = jnp.concatenate([y_1, y_2], 1), jax.tree.map(jnp.add, dparams_1, dparams_2), jnp.concatenate([dx_1, dx_2], 1)
-    same(got, run(whole, params, x, dy, None), **TOLERANCE["float64"])
+
+    @compiled
+    def in_parts(params, x, dy):
+        (y_1, state), cache_1 = part.forward(params, (x[:, :3], zeros))
+        (y_2, end), cache_2 = part.forward(params, (x[:, 3:], state))
+        dparams_2, (dx_2, dstate) = part.backward(params, cache_2, (dy[:, 3:], jax.tree.map(jnp.zeros_like, end)))
+        dparams_1, (dx_1, _) = part.backward(params, cache_1, (dy[:, :3], dstate))
+        dparams = jax.tree.map(jnp.add, dparams_1, dparams_2)
+        return jnp.concatenate([y_1, y_2], 1), dparams, jnp.concatenate([dx_1, dx_2], 1)
+
+    same(in_parts(params, x, dy), run(whole, params, x, dy, None), **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("False-lstm-6", "True-gru_before-2")
 @pytest.mark.parametrize("length", [1, 2, 6, 12])
 @pytest.mark.parametrize("cell", ["lstm", "gru_before"])
 @pytest.mark.parametrize("reverse", [False, True])
@@ -159,9 +175,13 @@ def test_gradients_at_all_times_are_those_of_autodiff(x64):
     layer = nn.recurrent(nn.lstm_cell(4, forget_bias=2.0), "last")
     params, x, dy = made(layer, (50, 3)), drawn(2, 50, 3), drawn(2, 4)
     y, dparams, dx = run(layer, params, x, dy, None)
-    plain, pull = jax.vjp(lambda params, x: layer.forward(params, x)[0], params, x)
-    expected = pull(dy)
-    same((y, dparams, dx), (plain, *expected), **TOLERANCE["float64"])
+
+    @compiled
+    def by_autodiff(params, x, dy):
+        plain, pull = jax.vjp(lambda params, x: layer.forward(params, x)[0], params, x)
+        return (plain, *pull(dy))
+
+    same((y, dparams, dx), by_autodiff(params, x, dy), **TOLERANCE["float64"])
     sizes = np.abs(np.asarray(dx)).max((0, 2))
     assert (sizes > 0).all()
     assert sizes[0] < sizes[-1]
