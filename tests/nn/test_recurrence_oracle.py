@@ -45,7 +45,8 @@ def run(layer, params, batch, start, dy, dlast):
 
 # Every case of one shape, for two cells: further shapes are further programs.
 @pytest.mark.representatives(
-    *(f"{case.name}-{cell}" for case in sequence_cases() if case.x.shape == (3, 5, 2) for cell in ("lstm", "gru_after")),
+    *(f"{case.name}-lstm" for case in sequence_cases() if case.x.shape == (3, 5, 2)),
+    *(f"{case.name}-gru_after" for case in sequence_cases() if case.x.shape == (3, 5, 2)),
     *"one_unit_both_given-simple mixed-simple mixed-gru_before".split(),
 )
 @pytest.mark.parametrize("cell", CELLS)
