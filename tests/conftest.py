@@ -1,5 +1,6 @@
 """Strict settings: rank promotion raises, and warnings are errors (pyproject.toml)."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -48,6 +49,11 @@ def pytest_collection_modifyitems(config, items):
     kept = [item for item in kept if not isinstance(item, pytest.DoctestItem) or item.path in files]
     config.hook.pytest_deselected(items=list(set(items) - set(kept)))
     items[:] = kept
+
+
+def pytest_collection_finish():
+    """Leave what was imported and collected out of later garbage collections: it stays, and there is much of it."""
+    gc.freeze()
 
 
 def case_of(item):

@@ -230,6 +230,7 @@ def test_export_reports_the_error_of_float32(capsys, folder):
             )
 
 
+@pytest.mark.representatives("npz", "stablehlo")
 @pytest.mark.parametrize("form", ["npz", "flax", "stablehlo"])
 def test_export_for_standardized_inputs_is_exact(export, folder, form, no_rank_promotion_rule):
     network, rows = far_from_zero(1.7e9, 173.0)
@@ -290,7 +291,7 @@ def test_a_scanned_network_is_exported_layer_by_layer(export):
 READ = [name for name, form in FORMATS.items() if form.imported and name != "onnx"]
 
 
-@pytest.mark.representatives("torch", "safetensors", "npz", "flax")
+@pytest.mark.representatives("torch", "flax")
 @pytest.mark.parametrize("form", READ)
 @settings(max_examples=10, deadline=None)
 @given(sizes=st.lists(st.integers(1, 4), min_size=2, max_size=14), seed=st.integers(0, 99))
