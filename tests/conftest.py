@@ -2,7 +2,6 @@
 
 import gc
 import os
-import tempfile
 from pathlib import Path
 
 import jax
@@ -16,24 +15,10 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Without --full, compile every program once and without optimization, also in workers and child processes.
-
-    The programs are shared through a folder that exists as long as the run, so each run starts without any.
-    """
-    if config.getoption("--full"):
-        return
-    settings = {"jax_disable_most_optimizations": True}
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = tempfile.TemporaryDirectory(prefix="jaxnn-tests-", ignore_cleanup_errors=True)
-        config.add_cleanup(folder.cleanup)
-        settings |= {
-            "jax_compilation_cache_dir": folder.name,
-            "jax_persistent_cache_min_compile_time_secs": 0.0,
-            "jax_persistent_cache_min_entry_size_bytes": -1,
-        }
-    for name, value in settings.items():
-        os.environ.setdefault(name.upper(), str(value))
-        jax.config.update(name, value)
+    """Without --full, compile without optimization, also in workers and child processes: most programs run once."""
+    if not config.getoption("--full"):
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+        jax.config.update("jax_disable_most_optimizations", True)
 
 
 def pytest_collection_modifyitems(config, items):
