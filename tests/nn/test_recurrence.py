@@ -34,7 +34,12 @@ def made(layer, in_shape=(T, N_IN)):
 
 
 def drawn(*shape):
-    return jnp.asarray(RNG.normal(size=shape))
+    return RNG.normal(size=shape)  # of NumPy, which takes parts of it without a program for each
+
+
+def of_numpy(tree):
+    """The tree with arrays of NumPy, which takes parts of them and adds them without a program for each."""
+    return jax.tree.map(np.asarray, tree)
 
 
 # One program for each layer and shapes, whichever numbers it is run on.
@@ -74,25 +79,25 @@ def test_each_padded_sequence_is_one_of_its_length(cell, reverse, remat, x64):
     params, x = made(everything), drawn(M, T, N_IN)
     dy, dlast = drawn(M, T, 3), drawn(M, 3)
     batch = nn.Sequences(x, jnp.asarray(LENGTHS))
-    y, dparams, dx = run(everything, params, batch, nn.Sequences(dy, jnp.asarray(LENGTHS)), None)
-    y_last, dparams_last, dx_last = run(last, params, batch, dlast, None)
+    y, dparams, dx = of_numpy(run(everything, params, batch, nn.Sequences(dy, jnp.asarray(LENGTHS)), None))
+    y_last, dparams_last, dx_last = of_numpy(run(last, params, batch, dlast, None))
     assert is_float0(dx.lengths)
-    total, total_last = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
+    total, total_last = (jax.tree.map(np.zeros_like, params) for _ in range(2))
     for i, n in enumerate(LENGTHS):
         np.testing.assert_array_equal(y.x[i, n:], 0)
         np.testing.assert_array_equal(dx.x[i, n:], 0)
         np.testing.assert_array_equal(dx_last.x[i, n:], 0)
         if n == 0:
-            same(y_last[i], params["start"][0], **TOLERANCE["float64"])
-            share = jax.tree.map(jnp.zeros_like, params["start"])
-            total_last["start"] = jax.tree.map(jnp.add, total_last["start"], (dlast[i], *share[1:]))
+            same(y_last[i], np.asarray(params["start"][0]), **TOLERANCE["float64"])
+            share = jax.tree.map(np.zeros_like, params["start"])
+            total_last["start"] = jax.tree.map(np.add, total_last["start"], (dlast[i], *share[1:]))
             continue
-        one = run(everything, params, x[i : i + 1, :n], dy[i : i + 1, :n], None)
-        one_last = run(last, params, x[i : i + 1, :n], dlast[i : i + 1], None)
+        one = of_numpy(run(everything, params, x[i : i + 1, :n], dy[i : i + 1, :n], None))
+        one_last = of_numpy(run(last, params, x[i : i + 1, :n], dlast[i : i + 1], None))
         same((y.x[i, :n], dx.x[i, :n]), (one[0][0], one[2][0]), **TOLERANCE["float64"])
         same((y_last[i], dx_last.x[i, :n]), (one_last[0][0], one_last[2][0]), **TOLERANCE["float64"])
         total, total_last = (
-            jax.tree.map(jnp.add, so_far, share) for so_far, share in ((total, one[1]), (total_last, one_last[1]))
+            jax.tree.map(np.add, so_far, share) for so_far, share in ((total, one[1]), (total_last, one_last[1]))
         )
     same((dparams, dparams_last), (total, total_last), **TOLERANCE["float64"])
 
