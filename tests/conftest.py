@@ -101,8 +101,9 @@ def quick_compilation(request):
 
 
 @pytest.fixture
-def optimized(quick_compilation):
+def optimized():
     """Compile with optimization, for a test of speed, memory or last digits among quick ones."""
+    before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", False)
     yield
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", before)

@@ -68,8 +68,8 @@ def weight_rows(forward: Forward, layer: Layer, params: Params, x: PyTree) -> It
 def in_programs(function: Callable[..., Any], *arguments: tuple[Any, ...]) -> list[Any]:
     """Return what a function of arrays returns for each of some arguments.
 
-    It is compiled: by itself, each of its operations would be, for each shape, which takes longer than all of them
-    together. What cannot be traced, such as a backward in NumPy, is run as it is.
+    It is compiled as one program: otherwise JAX compiles each of its operations separately, for each shape, which takes
+    longer. A function that cannot be traced, such as a backward in NumPy, is called as it is.
     """
     compiled = jax.jit(function)
     try:

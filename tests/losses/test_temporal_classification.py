@@ -142,7 +142,7 @@ def test_labels_of_any_dtype_are_the_numbers_they_are(dtype):
 
 
 def test_logits_of_whole_numbers_are_floats():
-    # Of the shapes of the test above: each step of the recursions outside of a program compiles by itself.
+    # Of the shapes of the test above: outside of a program, each operation of the recursions is compiled for each.
     z, y = RNG.integers(-3, 4, (2, 6, 130)), np.array([[1, 2], [3, 3]])
     for function in (ctc_value, ctc_gradient):
         np.testing.assert_array_equal(function(z, y), function(jnp.asarray(z, "float32"), y))
