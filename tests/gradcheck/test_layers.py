@@ -90,6 +90,23 @@ def test_a_layer_that_keeps_its_promises_passes(name):
     gradcheck.layer(layer, in_shape, fast=True).raise_if_failed()
 
 
+def test_the_promises_of_a_layer_with_a_backward_in_numpy_are_checked():
+    """Which is not traced, and so runs operation by operation."""
+
+    def squared(x):
+        return x**2, x
+
+    def centered(x):
+        return x - x.mean(0, keepdims=True), ()
+
+    right = jaxnn.stateless(squared, lambda x, dy: 2 * np.asarray(x) * np.asarray(dy))
+    assert gradcheck.layer(right, (3,), fast=True)
+    wrong = jaxnn.stateless(centered, lambda cache, dy: np.asarray(dy) - np.asarray(dy).mean(0, keepdims=True))
+    report = gradcheck.layer(wrong, (3,), fast=True)
+    assert not report
+    assert "y at weights of 0 and 2" in " ".join(str(report).split())
+
+
 def test_a_layer_is_checked_at_given_inputs():
     x = {"a": np.ones((3, 2), np.float32), "b": np.array([[8], [0], [8]])}
     layer = nn.parallel(a=jaxnn.dense(2), b=nn.embedding(9, 2))
