@@ -81,6 +81,7 @@ def cost(z, y, output):
 @pytest.fixture
 def export(capsys, folder):
     """`export(network, format)`: the names that the printed lines define, and the printed expression of the outputs."""
+    namespaces = []
 
     def export(network, form, *argv):
         run = folder / "Lauf 1"
@@ -88,11 +89,13 @@ def export(capsys, folder):
         (run / "net é.safetensors").write_bytes(encode(network))
         assert main.main(["export", str(run), "--to", form, *argv]) == 0
         text, code = capsys.readouterr().out.split("\n\n")
-        namespace = {}
+        namespaces.append(namespace := {})
         exec(code, namespace)
         return namespace, re.search(r"After these lines, (.*?) is ", text)[1]
 
-    return export
+    yield export
+    for namespace in namespaces:
+        namespace.clear()  # its functions refer to it, so files that it has open would be closed at any later time
 
 
 def agree(one, other):

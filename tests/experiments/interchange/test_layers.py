@@ -57,6 +57,7 @@ def exported(name, form, path):
     x = examples(stored.spec)
     x = channels_first(x) if getattr(module(form), "CHANNELS_FIRST", False) else x
     z = eval(module(form).OUTPUT, names | {"x": x})
+    names.clear()  # its functions refer to it, so files that it has open would be closed at any later time
     return stored, np.asarray(z.detach() if form == "torch" else z)
 
 
@@ -175,6 +176,7 @@ def test_standardization_before_a_convolution_is_a_layer(of_standardized, tmp_pa
     rows = np.random.default_rng(0).normal(stats.mean, stats.std, (3, 13, 12, 2)).astype("float32")
     x = channels_first(rows) if form == "torch" else rows
     z = eval(module(form).OUTPUT, names | {"x": x})
+    names.clear()
     expected = outputs(of_standardized, np.float32(jaxnn.standardize(stats, rows)))
     np.testing.assert_allclose(np.asarray(z.detach() if form == "torch" else z), expected, rtol=1e-4, atol=1e-4)
     assert difference(of_standardized, form) < 1e-5
@@ -217,4 +219,5 @@ def test_a_trained_network_with_batch_normalization_travels_with_its_statistics(
     exec(module("npz").code(stored, str(path)), names)
     expected = model.outputs(result.params, x, result.stats)
     np.testing.assert_array_equal(eval(module("npz").OUTPUT, names | {"x": x}), expected)
+    names.clear()
     assert np.abs(np.asarray(result.stats[1]["mean"])).max() > 0.1
