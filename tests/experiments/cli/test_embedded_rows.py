@@ -200,6 +200,7 @@ def test_table_without_numbers(tmp_path, capsys):
     assert len(got) == M and np.isfinite(got).all()
 
 
+@pytest.mark.full
 def test_resumed_run_ends_the_same(table, ladder_run, tmp_path, monkeypatch, interruptible, capsys):
     log, lines = RunFolder.log, iter(range(1, 1000))
 
