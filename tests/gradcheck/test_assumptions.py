@@ -88,6 +88,7 @@ def solve(s, b):
     return jnp.linalg.solve(symmetric(s), b)
 
 
+@pytest.mark.full
 def test_nan_outside_of_the_domain_of_the_given_arguments_is_noted_with_the_option_that_states_it():
     report = gradcheck.vjp(solve, by_cholesky, SPD, V[:3])
     assert report and "state domain={'s': 'positive definite'}" in report.table()

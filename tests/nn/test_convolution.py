@@ -54,6 +54,15 @@ def test_convolution_is_its_loops(case, x64):
     same(*convolved("conv", case), **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives(
+    "1d_10_places",
+    "1d_stride_3_over_size_2",
+    "1d_padding_output_padding",
+    "1d_dilation_2",
+    "1d_depthwise_times_2",
+    "2d_kernel_1_stride_2",
+    "2d_everything_differs",
+)
 @pytest.mark.parametrize("case", [*transposed_cases()], ids=lambda case: case.name)
 def test_transposed_convolution_is_its_loops(case, x64):
     same(*convolved("conv_transpose", case), **TOLERANCE["float64"])

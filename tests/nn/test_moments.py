@@ -78,6 +78,7 @@ def test_values_and_gradients_match_the_oracle(name, dtype, eps, x64):
         )
 
 
+@pytest.mark.representatives("layer-1e-06", "rms-0.001", "group-1e-06", "batch-1e-06", "batch_of_images-0.001")
 @pytest.mark.parametrize("scale", [1e-6, 1e-3])
 @norms
 def test_numbers_as_small_as_eps(name, scale):

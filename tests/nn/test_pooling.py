@@ -39,6 +39,16 @@ RENAMED = {"upsample": lambda factors: {"factor": factors}}
 LATER = {"pad": lambda widths, value: {"widths": widths}}
 
 
+@pytest.mark.representatives(
+    "1d_overlapping_same",
+    "1d_stride_3_over_size_2",
+    "2d_left_over",
+    "2d_overlapping",
+    "2d_stride_1_even_same",
+    "2d_rectangular_strides_differ",
+    "2d_pairs",
+    "2d_window_of_the_whole_image",
+)
 @pytest.mark.parametrize("case", [*pooling_cases()], ids=lambda case: case.name)
 def test_pooling_is_its_loops(case, x64):
     is_the_oracle("max_pool", pooling.max_pooling, pooling.d_max_pooling, case.x, **case.kwargs)

@@ -68,7 +68,7 @@ def test_a_sequence_is_run_step_by_step(cell, x64):
     same(infer(nn.recurrent(CELLS[cell](), "last"), params, x), ys[-1], **TOLERANCE["float64"])
 
 
-@pytest.mark.representatives("gates-True-lstm", "None-False-gru_before")
+@pytest.mark.representatives("gates-True-lstm")
 @cells
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("remat", [None, "gates"])

@@ -187,6 +187,7 @@ def test_sweep_over_widths_stores_a_network_that_predicts(table, tmp_path, capsy
     np.testing.assert_allclose(np.array(got)[:, 1], by_hand(run, "best", rows), rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.full
 def test_table_without_numbers(tmp_path, capsys):
     rows = [[row[0], row[3]] for row in rows_of_sites()]
     path = write(tmp_path / "a.csv", rows, ["site", "y"])
