@@ -208,7 +208,7 @@ RIGHT_BY_OPTION = {
 }
 
 
-@pytest.mark.representatives("a domain for one")
+@pytest.mark.full
 @pytest.mark.parametrize("name", RIGHT_BY_OPTION)
 def test_a_gradient_that_is_right_by_an_option(name, capsys):
     arguments, option = RIGHT_BY_OPTION[name]

@@ -122,6 +122,7 @@ def _sine(params, x):
     return jnp.sin(x)
 
 
+@pytest.mark.full
 def test_a_layer_has_the_slope_of_jax_at_a_kink_unless_any_is_allowed():
     layer = jaxnn.stateless(lambda x: (jnp.maximum(x, 0), x), lambda x, dy: dy * (x > 0))
     assert not gradcheck.layer(layer, (5,))

@@ -225,6 +225,7 @@ LOOPS = {
 # Those that compile in every round, whose programs are dropped in fewer rounds above, and variants of fit and predict.
 SLOW = [
     "init",
+    "predict",
     "fit with statistics",
     "fit_stream",
     "fit_in_row_space",

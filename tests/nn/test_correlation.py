@@ -50,7 +50,6 @@ def one_by_one(product, axes):
     "transposed_in_filters-several-(None, 0)",
     "correlated-two-groups-(0, 0)",
     "transposed_in_inputs-few-(0, 0)",
-    "transposed_in_filters-one-(0, 0)",
 )
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("product", "first", "second", "axes"), CASES)

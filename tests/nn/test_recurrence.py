@@ -246,6 +246,7 @@ def test_programs_do_not_grow_with_time():
     assert size(1024) < 1.1 * size(32)
 
 
+@pytest.mark.full
 def test_a_population_is_its_members(x64):
     layer = nn.recurrent(nn.gru_cell(3), "last")
     members = [made(layer) for _ in range(3)]
@@ -256,6 +257,7 @@ def test_a_population_is_its_members(x64):
         same(jax.tree.map(lambda a, i=i: a[i], got), run(layer, params, x, dy, None), **TOLERANCE["float64"])
 
 
+@pytest.mark.full
 def test_training_on_sequences_with_lengths():
     """The sign of the first number, which the last state must remember: solved by every cell with gates."""
     rng = np.random.default_rng(0)

@@ -140,6 +140,7 @@ def test_members_of_a_population_observe_as_alone():
     np.testing.assert_allclose(mean, (each[0] + each[1]) / 2, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.full
 def test_folds_are_measured_with_their_own_statistics():
     def member(h):
         return jaxnn.Member(OBJECTIVE, optax.sgd(h["rate"]), PARAMS, KEY)
@@ -353,7 +354,7 @@ def test_a_common_factor_of_a_batch_without_normalizer_changes_nothing():
     near(results[0], results[2])
 
 
-@pytest.mark.representatives("11")
+@pytest.mark.full
 @pytest.mark.parametrize("bad", [-1, 11])
 def test_an_example_of_weight_0_may_have_an_index_outside_of_the_vocabulary(bad):
     words, weight = INPUTS["words"].copy(), np.ones(M)
