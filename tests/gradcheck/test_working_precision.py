@@ -69,6 +69,7 @@ def test_another_gradient_under_vmap_is_wrong():
     assert {row.test_point for row in report.rows if row.status == "fail"} >= {"vmap over all"}
 
 
+@pytest.mark.full
 def test_a_jvp_rule_in_float32_alone_is_compared_in_forward_mode():
     def ruled(factor):
         f = jax.custom_jvp(lambda x: jnp.sin(only_float32(x)))
@@ -80,6 +81,7 @@ def test_a_jvp_rule_in_float32_alone_is_compared_in_forward_mode():
         assert [row.status for row in report.rows if row.test_point == "forward mode"] == [status]
 
 
+@pytest.mark.full
 def test_a_callback_that_returns_float32_has_no_more_digits():
     def f(x):
         like = jax.ShapeDtypeStruct(x.shape, np.float32)
