@@ -1,5 +1,7 @@
 """Strict settings: rank promotion raises, and warnings are errors (pyproject.toml)."""
 
+import gc
+import os
 from pathlib import Path
 
 import jax
@@ -10,6 +12,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="every case of every test (half an hour on two cores)")
+
+
+def pytest_configure(config):
+    """Without --full, compile without optimization, also in workers and child processes: most programs run once."""
+    if not config.getoption("--full"):
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+        jax.config.update("jax_disable_most_optimizations", True)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -25,6 +34,11 @@ def pytest_collection_modifyitems(config, items):
     kept = [item for item in kept if not isinstance(item, pytest.DoctestItem) or item.path in files]
     config.hook.pytest_deselected(items=list(set(items) - set(kept)))
     items[:] = kept
+
+
+def pytest_collection_finish():
+    """Leave what was imported and collected out of later garbage collections: it stays, and there is much of it."""
+    gc.freeze()
 
 
 def case_of(item):
@@ -71,8 +85,14 @@ def no_rank_promotion_rule():
 
 
 @pytest.fixture(scope="module")
-def quick_compilation():
-    """Compile without optimization, for hundreds of small programs that run once; also in child processes."""
+def quick_compilation(request):
+    """Compile without optimization, for hundreds of small programs that run once; also in child processes.
+
+    Without --full, all tests do.
+    """
+    if not request.config.getoption("--full"):
+        yield
+        return
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         jax.config.update("jax_disable_most_optimizations", True)
@@ -81,8 +101,9 @@ def quick_compilation():
 
 
 @pytest.fixture
-def optimized(quick_compilation):
+def optimized():
     """Compile with optimization, for a test of speed, memory or last digits among quick ones."""
+    before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", False)
     yield
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", before)

@@ -47,10 +47,15 @@ def weight_rows(forward: Forward, layer: Layer, params: Params, x: PyTree) -> It
     weight = np.resize(ROWS, jax.tree.leaves(x)[0].shape[0])
     rows = np.repeat(np.arange(weight.size), weight.astype(int))
     one_of_each = np.unique(rows, return_index=True)[1]
-    weighted = _observed_and_pulled(forward, layer, params, x, weight)
-    repeated = _observed_and_pulled(forward, layer, params, jax.tree.map(lambda a: a[rows], x), np.ones(rows.size))
-    kept = np.unique(rows)
-    y = jax.tree.map(lambda a: a[kept], weighted[0]), jax.tree.map(lambda a: a[one_of_each], repeated[0])
+
+    def run(x, weight):
+        return _observed_and_pulled(forward, layer, params, x, weight)
+
+    def examples(tree, which):
+        return jax.tree.map(lambda a: np.asarray(a)[which], tree)
+
+    weighted, repeated = in_programs(run, (x, weight), (examples(x, rows), np.ones(rows.size, np.float32)))
+    y = examples(weighted[0], np.unique(rows)), examples(repeated[0], one_of_each)
     pairs = {"y": y, "what observe returns": (weighted[1], repeated[1]), "dparams": (weighted[2], repeated[2])}
     for name, (one, other) in pairs.items():
         off = difference(one, other)
@@ -60,7 +65,20 @@ def weight_rows(forward: Forward, layer: Layer, params: Params, x: PyTree) -> It
         yield Row("weights of 0, 1, 2", name, "pass" if right else "fail", max_rel=off, text="" if right else text)
 
 
-def _observed_and_pulled(forward: Forward, layer: Layer, params: Params, x: PyTree, weight: np.ndarray) -> Any:
+def in_programs(function: Callable[..., Any], *arguments: tuple[Any, ...]) -> list[Any]:
+    """Return what a function of arrays returns for each of some arguments.
+
+    It is compiled as one program: otherwise JAX compiles each of its operations separately, for each shape, which takes
+    longer. A function that cannot be traced, such as a backward in NumPy, is called as it is.
+    """
+    compiled = jax.jit(function)
+    try:
+        return [compiled(*given) for given in arguments]
+    except Exception:
+        return [function(*given) for given in arguments]
+
+
+def _observed_and_pulled(forward: Forward, layer: Layer, params: Params, x: PyTree, weight: Any) -> Any:
     y, cache = forward(x, jnp.asarray(weight, jnp.float32))
 
     def weighted(a):

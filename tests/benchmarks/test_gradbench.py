@@ -99,6 +99,7 @@ def leaf_difference(a, g, h, scale):
 
 # One of each kind of error.
 ONE_OF_EACH = list({case.kind: case for case in reversed(WRONG)}.values())
+[CHEAPEST] = (case for case in ONE_OF_EACH if case.name == "sigmoid: a for a(1 - a)")
 ELSEWHERE = [case for case in WRONG if case.witness]
 
 
@@ -145,7 +146,7 @@ def test_checker_passes_what_is_right(case):
     assert by_jaxnn(case).right
 
 
-@pytest.mark.parametrize("case", named(ONE_OF_EACH, ONE_OF_EACH[-2:]))
+@pytest.mark.parametrize("case", named(ONE_OF_EACH, [CHEAPEST]))
 def test_checker_catches_each_kind_and_names_it(case):
     verdict = by_jaxnn(case)
     assert not verdict.right

@@ -38,6 +38,7 @@ def test_mean_loss_agrees_with_jaxnn(name):
     np.testing.assert_allclose(mean_loss(workload, arrays, x, y), value, rtol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", IMAGES)
 def test_mean_loss_of_images_agrees_with_jaxnn_and_raw_jax(name, quick_compilation, no_rank_promotion_rule):
     """NumPy, jaxnn and JAX by hand have one network: the same params give the same loss, with odd numbers of places."""

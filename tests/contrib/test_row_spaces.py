@@ -50,6 +50,7 @@ def test_the_iterates_are_those_of_fit(optimizer):
     assert_same(*both(optimizer=optimizer, regularizer=jaxnn.l2(0.2)))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("layer", [jaxnn.nn.batch_norm(0.1), jaxnn.dropout(0.5)], ids=["batch_norm", "dropout"])
 def test_statistics_and_masks_are_those_of_fit(layer):
     """In dev losses too, which are measured in inference."""

@@ -122,7 +122,7 @@ IN_PROGRAMS = [
 ]
 
 
-@pytest.mark.representatives("int32--epoch", "float16--steps")
+@pytest.mark.full
 @pytest.mark.parametrize("path", ["epoch", "steps"])
 @pytest.mark.parametrize(("dtype", "values"), IN_PROGRAMS, ids=lambda v: v if isinstance(v, str) else "")
 def test_equal_weights_of_the_device_change_nothing(path, dtype, values, unweighted):

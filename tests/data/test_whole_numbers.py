@@ -78,6 +78,7 @@ def test_backward_of_whole_numbers_is_that_of_floats(name):
     assert_same(backward(cache, DA, *rest), backward(wide, jnp.asarray(DA, jnp.float32), *rest))
 
 
+@pytest.mark.representatives("max_pool", "global_avg_pool")
 @pytest.mark.parametrize("name", OF_IMAGES)
 def test_images_of_whole_numbers_are_floats(name):
     forward, backward = (getattr(jaxnn.functional, f"{name}_{way}") for way in ("forward", "backward"))
@@ -125,6 +126,7 @@ def has_pure_functions_of_params(case):
     return call is not None and call.factory.__name__ in OF_PARAMS and is_sizes(case.in_shape)
 
 
+@pytest.mark.representatives("dense_lecun", "conv_strided", "group_norm", "batch_norm")
 @pytest.mark.parametrize("case", list(filter(has_pure_functions_of_params, LAYER_CASES)), ids=name_of)
 def test_whole_numbers_into_a_layer_with_params_are_floats(case):
     x, results = np.arange(2 * math.prod(case.in_shape)).reshape(2, *case.in_shape) % 7, []
@@ -215,6 +217,7 @@ def test_targets_of_any_dtype_are_the_numbers_they_are(name):
         assert_same(loss(z, y * BIG), loss(z, y * np.float32(BIG)))
 
 
+@pytest.mark.representatives(str(2**32 + 1), str(2**63))
 @pytest.mark.parametrize("label", [2**32, 2**32 + 1, -(2**32), 2**63])
 def test_label_beyond_32_bits_is_not_a_class(label):
     z, y = np.array([[0.1, 0.9]], np.float32), np.array([label])

@@ -208,7 +208,7 @@ RIGHT_BY_OPTION = {
 }
 
 
-@pytest.mark.representatives("a domain for one")
+@pytest.mark.full
 @pytest.mark.parametrize("name", RIGHT_BY_OPTION)
 def test_a_gradient_that_is_right_by_an_option(name, capsys):
     arguments, option = RIGHT_BY_OPTION[name]
@@ -320,6 +320,7 @@ def test_an_exception_of_the_arguments_is_not_the_status_of_a_wrong_gradient(cap
     assert status == 2 and "KeyError: 'a mistake in the arguments'" in err
 
 
+@pytest.mark.representatives("relu")
 @pytest.mark.parametrize("name", ["relu", "softplus"])
 def test_activations_of_jax_are_right(name, capsys):
     status, out, _ = run(capsys, f"jax.nn:{name}", "--shape", "5")

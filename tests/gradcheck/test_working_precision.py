@@ -38,6 +38,7 @@ def check(f, backward, *args, **options):
     return gradcheck.vjp(f, backward, *args, dtypes=("float32",), **options)
 
 
+@pytest.mark.representatives("narrow_layer")
 @pytest.mark.parametrize("f", [layer, narrow_layer])
 def test_what_runs_in_float32_alone_is_compared_at_other_sizes_and_transformed(f):
     report = check(f, layer_backward, X, W)
@@ -48,6 +49,7 @@ def test_what_runs_in_float32_alone_is_compared_at_other_sizes_and_transformed(f
     assert skipped == ["autodiff is compared with finite differences in float64, and nothing was in this precision"]
 
 
+@pytest.mark.representatives("layer")
 @pytest.mark.parametrize("f", [layer, narrow_layer])
 def test_a_factor_that_fits_one_size_alone_is_wrong(f):
     report = check(f, lambda args, dy: layer_backward(args, dy, m=4), X, W)
@@ -67,6 +69,7 @@ def test_another_gradient_under_vmap_is_wrong():
     assert {row.test_point for row in report.rows if row.status == "fail"} >= {"vmap over all"}
 
 
+@pytest.mark.full
 def test_a_jvp_rule_in_float32_alone_is_compared_in_forward_mode():
     def ruled(factor):
         f = jax.custom_jvp(lambda x: jnp.sin(only_float32(x)))
@@ -78,6 +81,7 @@ def test_a_jvp_rule_in_float32_alone_is_compared_in_forward_mode():
         assert [row.status for row in report.rows if row.test_point == "forward mode"] == [status]
 
 
+@pytest.mark.full
 def test_a_callback_that_returns_float32_has_no_more_digits():
     def f(x):
         like = jax.ShapeDtypeStruct(x.shape, np.float32)

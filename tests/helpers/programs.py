@@ -34,6 +34,19 @@ def numbers(tree):
     return jax.tree.map(lambda a: None if is_float0(a) else a, tree)
 
 
+@partial(compiled, static_argnums=0)
+def value_and_slopes(loss, z, y):
+    """A loss, and the gradient of its sum by the loss and by JAX, in one program: alone, each operation compiles."""
+    return loss.value(z, y), loss.gradient(z, y), jax.grad(lambda z: loss.value(z, y).sum())(z)
+
+
+@partial(compiled, static_argnums=0)
+def curvatures(loss, z, y):
+    """The gradient of the sum of the gradient, of the loss's own and of JAX's."""
+    by_jax = jax.grad(lambda z: loss.value(z, y).sum())
+    return [jax.grad(lambda z, first=first: first(z).sum())(z) for first in (lambda z: loss.gradient(z, y), by_jax)]
+
+
 def same(got, expected, rtol, atol):
     """Equal in structure, shapes, dtypes and, to the tolerance, in value."""
     chex.assert_trees_all_equal_shapes_and_dtypes(got, expected)

@@ -26,8 +26,8 @@ PACKAGES = (jaxnn.nn, jaxnn.models, jaxnn.contrib, jaxnn.losses, jaxnn.regulariz
 
 
 def normal(shape: tuple[int, ...], dtype: Any = jnp.float32, seed: int = 0) -> Any:
-    # NumPy's: drawing by JAX would compile a program for every shape.
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+    # NumPy's: to draw, or to round, by JAX would compile a program for every shape.
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape).astype(dtype))
 
 
 class LayerCase(NamedTuple):
@@ -44,7 +44,7 @@ class LayerCase(NamedTuple):
         """Params away from their start, so that a bias of zeros hides nothing, and where little saturates."""
         like = jax.eval_shape(lambda key: self.layer.init(key, self.in_shape)[0], jax.random.key(0))
         rng = np.random.default_rng(2)
-        return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) / 2, dtype), like)
+        return jax.tree.map(lambda leaf: jnp.asarray((rng.normal(size=leaf.shape) / 2).astype(dtype)), like)
 
     def input(self, m: int, dtype: Any = jnp.float32, seed: int = 3) -> Any:
         """Floats in the dtype; whole numbers from 0 to 4, which each vocabulary of the cases has."""
@@ -64,7 +64,7 @@ class LayerCase(NamedTuple):
 def _drawn(shape: tuple[int, ...], kind: Any, dtype: Any, seed: int) -> Any:
     if jnp.issubdtype(kind, jnp.floating):
         return normal(shape, dtype, seed)
-    return jnp.asarray(np.random.default_rng(seed).integers(0, 5, shape), kind)
+    return jnp.asarray(np.random.default_rng(seed).integers(0, 5, shape).astype(kind))
 
 
 class LossCase(NamedTuple):
@@ -77,7 +77,7 @@ class LossCase(NamedTuple):
     def make(self, m: int, dtype: Any = jnp.float32) -> tuple[Any, Any]:
         """(z, y) of m examples: floats in the dtype, whole numbers as int32."""
         drawn = self.draw(np.random.default_rng(5), m)
-        return jax.tree.map(lambda a: jnp.asarray(a, "int32" if a.dtype.kind == "i" else dtype), drawn)
+        return jax.tree.map(lambda a: jnp.asarray(a.astype("int32" if a.dtype.kind == "i" else dtype)), drawn)
 
 
 class RegularizerCase(NamedTuple):

@@ -222,8 +222,11 @@ LOOPS = {
 }
 
 
-# Those that compile in every round, whose programs are dropped in fewer rounds above, and variants of fit.
+# Those that compile in every round, whose programs are dropped in fewer rounds above, and variants of fit and predict.
 SLOW = [
+    "init",
+    "predict",
+    "fit with statistics",
     "fit_stream",
     "fit_in_row_space",
     "fit of fresh optimizers",

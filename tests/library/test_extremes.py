@@ -114,6 +114,7 @@ REASONS = {
     *(f"{entry}-{UNHOLDABLE}" for entry in TRAINING),
     "fit_stream-features of 1e30",
 )
+@pytest.mark.usefixtures("optimized")  # whether huge terms cancel exactly depends on the order of their sum
 @pytest.mark.parametrize("given", INPUTS)
 @pytest.mark.parametrize("entry", TRAINING)
 def test_it_trains_or_raises_with_the_reason(entry, given):

@@ -308,6 +308,7 @@ def targets_for(case, rng, m):
     return rng.integers(0, 2, (k, m)).astype(float)
 
 
+@pytest.mark.representatives("one_layer", "softmax", "six_layers")
 @pytest.mark.parametrize("name", DEEP)
 def test_network_of_L_layers(name, rng, x64):
     case = DEEP[name]
@@ -405,6 +406,7 @@ def arguments_of(target, rng, at_kink=False):
     return arguments
 
 
+@pytest.mark.representatives("False-logistic", "False-one_hidden", "True-relu")
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 @pytest.mark.parametrize("at_kink", [False, True])
 def test_right_gradient_is_accepted(target, at_kink, rng, x64):

@@ -28,7 +28,7 @@ SWITCHES = {
     "jax_numpy_rank_promotion": ("raise", ()),  # as all tests do
     "jax_debug_nans": (
         True,
-        ("metrics", "traced_graph"),
+        ("traced_graph",),
     ),
     "jax_debug_infs": (True, ("fit_by_hand",)),
     "jax_check_tracer_leaks": (True, ("each_penalty",)),

@@ -8,7 +8,7 @@ import pytest
 
 import jaxnn
 from tests.helpers.oracle import losses as oracle
-from tests.helpers.programs import TOLERANCE, compiled
+from tests.helpers.programs import TOLERANCE, compiled, curvatures, value_and_slopes
 
 RNG = np.random.default_rng(0)
 Z, BITS = RNG.normal(size=(6, 3)) * 2, RNG.integers(0, 2, (6, 3))
@@ -17,10 +17,6 @@ hinge, squared_hinge, multiclass_hinge = (
     getattr(jaxnn.losses, name) for name in ("hinge", "squared_hinge", "multiclass_hinge")
 )
 INF = np.inf
-
-
-def by_jax(loss, z, y):
-    return jax.grad(lambda z: loss.value(z, y).sum())(z)
 
 
 def test_hinge_is_optaxs_of_signs(x64):
@@ -34,11 +30,12 @@ def test_hinge_is_optaxs_of_signs(x64):
 def test_slope_at_the_kink_is_that_of_relu():
     z, y = jnp.array([1.0, -1.0, 0.5]), jnp.array([1, 0, 1])
     for loss, slopes in ((hinge(), [0, 0, -1]), (squared_hinge(), [0, 0, -1])):
-        np.testing.assert_array_equal(loss.gradient(z, y), slopes)
-        np.testing.assert_array_equal(by_jax(loss, z, y), slopes)
+        for slope in value_and_slopes(loss, z, y)[1:]:
+            np.testing.assert_array_equal(slope, slopes)
     z, y, loss = jnp.array([[1.0, 2.0, -1.0]]), jnp.array([1]), multiclass_hinge()
-    assert loss.value(z, y) == 0
-    for slope in (loss.gradient(z, y), by_jax(loss, z, y)):
+    value, *slopes = value_and_slopes(loss, z, y)
+    assert value == 0
+    for slope in slopes:
         np.testing.assert_array_equal(slope, [[0, 0, 0]])
 
 
@@ -49,14 +46,15 @@ def test_extreme_scores(dtype):
     z = jnp.array([far, -far, INF, -INF], dtype)
     for loss, power in ((hinge(), 1), (squared_hinge(), 2)):
         for y, sizes, sign in ((0, [far, 0, INF, 0], 1), (1, [0, far, 0, INF], -1)):
-            labels = jnp.full(4, y)
+            labels = np.full(4, y, np.int32)
             with np.errstate(over="ignore"):
                 expected = (np.array(sizes, np.float64) ** power).astype(jnp.dtype(dtype)).astype(np.float64)
-            np.testing.assert_allclose(np.asarray(loss.value(z, labels), np.float64), expected, rtol=0.01)
-            slopes = sign * (np.sign(sizes) if power == 1 else 2 * np.array(sizes))
-            for slope in (loss.gradient(z, labels), by_jax(loss, z, labels)):
+            value, *slopes = value_and_slopes(loss, z, labels)
+            np.testing.assert_allclose(np.asarray(value, np.float64), expected, rtol=0.01)
+            for slope in slopes:
                 assert slope.dtype == jnp.dtype(dtype)
-                np.testing.assert_allclose(np.asarray(slope, np.float64), slopes, rtol=0.01)
+                right = sign * (np.sign(sizes) if power == 1 else 2 * np.array(sizes))
+                np.testing.assert_allclose(np.asarray(slope, np.float64), right, rtol=0.01)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -64,10 +62,10 @@ def test_extreme_scores_of_classes(dtype):
     far = {"float16": 3e4}.get(dtype, 1e38)
     z = jnp.array([[far, -far, 0], [far, -far, 0], [0, -INF, 0], [0, -INF, -INF], [INF, 1, 2], [INF, 1, 2]], dtype)
     y, loss = jnp.array([0, 1, 1, 0, 0, 1]), multiclass_hinge()
-    value, gradient = loss.value(z, y), loss.gradient(z, y)
+    value, *slopes = value_and_slopes(loss, z, y)
     np.testing.assert_allclose(np.asarray(value, np.float64), [0, 2 * far, INF, 0, 0, INF], rtol=0.01)
     expected = [[0, 0, 0], [1, -1, 0], [0.5, -1, 0.5], [0, 0, 0], [0, 0, 0], [1, -1, 0]]
-    for slope in (gradient, by_jax(loss, z, y)):
+    for slope in slopes:
         np.testing.assert_array_equal(np.asarray(slope, np.float64), expected)
 
 
@@ -84,8 +82,8 @@ def test_scores_that_tie_share_the_slope():
     z, y, loss = jnp.array([[2.0, 0.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0]]), jnp.array([1, 3]), multiclass_hinge()
     third = 1 / 3
     expected = [[third, -1, third, third], [third, third, third, -1]]
-    np.testing.assert_allclose(loss.gradient(z, y), expected, rtol=1e-6)
-    np.testing.assert_allclose(by_jax(loss, z, y), expected, rtol=1e-6)
+    for slope in value_and_slopes(loss, z, y)[1:]:
+        np.testing.assert_allclose(slope, expected, rtol=1e-6)
 
 
 def test_each_position_of_a_sequence_is_a_row(x64):
@@ -101,9 +99,9 @@ def test_second_derivatives(x64):
     """2 within the margin of the squared hinge, else 0, by autodiff of the gradient and of the value."""
     z, y = jnp.array([0.5, 3.0, -2.0, 0.0]), jnp.array([1, 1, 0, 0])
     for loss, expected in ((hinge(), [0, 0, 0, 0]), (squared_hinge(), [2, 0, 0, 2])):
-        for first in (lambda z, loss=loss: loss.gradient(z, y), lambda z, loss=loss: by_jax(loss, z, y)):
-            np.testing.assert_array_equal(jax.grad(lambda z, first=first: first(z).sum())(z), expected)
-    second = jax.grad(lambda z: (multiclass_hinge().gradient(z, CLASSES) ** 2).sum())(jnp.asarray(Z))
+        for second in curvatures(loss, z, y):
+            np.testing.assert_array_equal(second, expected)
+    second = compiled(jax.grad(lambda z: (multiclass_hinge().gradient(z, CLASSES) ** 2).sum()))(jnp.asarray(Z))
     np.testing.assert_array_equal(second, np.zeros((6, 3)))
 
 

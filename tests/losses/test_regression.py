@@ -8,7 +8,7 @@ import pytest
 
 import jaxnn
 from tests.helpers.oracle import losses as oracle
-from tests.helpers.programs import TOLERANCE, compiled
+from tests.helpers.programs import TOLERANCE, compiled, curvatures, value_and_slopes
 
 RNG = np.random.default_rng(0)
 Z, Y = RNG.normal(size=(6, 3)) * 3, RNG.normal(size=(6, 3))
@@ -21,26 +21,33 @@ def test_huber_is_optaxs_summed_over_outputs(delta, x64):
     loss = huber(delta)
     for z, y in ((Z, Y), (Z[:, :1], Y[:, 0])):
         same_shape = jnp.asarray(y.reshape(z.shape))
-        value, pullback = jax.vjp(
-            lambda z, y=same_shape: optax.losses.huber_loss(z, y, delta=delta).sum(axis=1), jnp.asarray(z)
-        )
-        np.testing.assert_allclose(loss.value(z, y), value, **TOLERANCE["float64"])
-        np.testing.assert_allclose(loss.gradient(z, y), pullback(jnp.ones(6))[0], **TOLERANCE["float64"])
+
+        @compiled
+        def by_optax(z, y):
+            value, pullback = jax.vjp(lambda z: optax.losses.huber_loss(z, y, delta=delta).sum(axis=1), z)
+            return value, pullback(jnp.ones(6))[0]
+
+        value, gradient = by_optax(z, same_shape)
+        ours, *slopes = value_and_slopes(loss, z, y)
+        np.testing.assert_allclose(ours, value, **TOLERANCE["float64"])
+        for slope in slopes:
+            np.testing.assert_allclose(slope, gradient, **TOLERANCE["float64"])
 
 
 def test_slope_where_prediction_is_right_is_0():
     """As JAX's gradient of the value, which is not that of `jnp.abs`, 1."""
     z, loss = jnp.array([0.0, -0.0, 2.0, 2.0]), absolute_error()
     y = jnp.array([0.0, 0.0, 2.0, 1.0])
-    for slope in (loss.gradient(z, y), jax.grad(lambda z: loss.value(z, y).sum())(z)):
+    for slope in value_and_slopes(loss, z, y)[1:]:
         np.testing.assert_array_equal(slope, [0, 0, 0, 1])
 
 
 def test_huber_has_one_slope_at_delta():
     z, y = jnp.array([2.0, -2.0, np.nextafter(np.float32(2), np.float32(3))]), jnp.zeros(3)
-    for slope in (huber(2.0).gradient(z, y), jax.grad(lambda z: huber(2.0).value(z, y).sum())(z)):
+    value, *slopes = value_and_slopes(huber(2.0), z, y)
+    for slope in slopes:
         np.testing.assert_array_equal(slope, [2, -2, 2])
-    np.testing.assert_allclose(huber(2.0).value(z, y), [2, 2, 2], rtol=1e-6)
+    np.testing.assert_allclose(value, [2, 2, 2], rtol=1e-6)
 
 
 def test_huber_is_between_squared_and_absolute_error(x64):
@@ -57,14 +64,13 @@ def test_extreme_errors(dtype):
     z, y = jnp.array([far, -far, INF, -INF, 0.0, 1.0], dtype), jnp.array([0, 0, 0, 0, INF, -far], dtype)
     signs = np.array([1, -1, 1, -1, -1, 1])
     for loss, delta in ((absolute_error(), 1), (huber(), 1), (huber(0.25), 0.25)):
-        value, gradient = loss.value(z, y), loss.gradient(z, y)
+        value, gradient, slope = value_and_slopes(loss, z, y)
         assert value.dtype == gradient.dtype == jnp.dtype(dtype)
         expected = delta * np.array([far, far, INF, INF, INF, far])
         np.testing.assert_allclose(np.asarray(value, np.float64), expected, rtol=float(jnp.finfo(dtype).eps))
         np.testing.assert_array_equal(np.asarray(gradient, np.float64), delta * signs)
-        slope = jax.grad(lambda z, loss=loss: loss.value(z, y).sum())(z)
         np.testing.assert_array_equal(np.asarray(slope, np.float64), delta * signs)
-        second = jax.grad(lambda z, loss=loss: loss.gradient(z, y).sum())(z)
+        second, _ = curvatures(loss, z, y)
         np.testing.assert_array_equal(np.asarray(second, np.float64), np.zeros(6))
 
 
@@ -95,8 +101,7 @@ def test_second_derivatives(x64):
     """1 within δ and 0 beyond, by autodiff of the gradient and of the value; 0 for the absolute error."""
     r = jnp.array([0.0, 0.5, -0.9, 1.5, -30.0])
     for loss, expected in ((huber(), [1, 1, 1, 0, 0]), (absolute_error(), [0] * 5)):
-        for first in (loss.gradient, jax.grad(lambda z, y, loss=loss: loss.value(z, y).sum())):
-            second = jax.grad(lambda z, first=first: first(z, jnp.zeros(5)).sum())(r)
+        for second in curvatures(loss, r, jnp.zeros(5)):
             np.testing.assert_array_equal(second, expected)
 
 

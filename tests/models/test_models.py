@@ -484,6 +484,7 @@ def test_params_of_another_network_raise():
         one.predict(several, np.zeros((2, 3)))
 
 
+@pytest.mark.full
 def test_a_single_image_is_predicted_as_in_a_batch():
     model = jaxnn.models.lenet((12, 12, 1), 3)
     params = model.init(jax.random.key(0))

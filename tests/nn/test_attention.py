@@ -18,6 +18,14 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 RNG = np.random.default_rng(12)
 
 
+@pytest.mark.representatives(
+    "three_heads_causal",
+    "causal_fewer_keys",
+    "padding_with_lengths_0_1_and_T",
+    "causal_and_padding",
+    "no_key_is_visible",
+    "any_mask",
+)
 @pytest.mark.parametrize("case", [*attention_cases()], ids=lambda case: case.name)
 def test_attention_is_its_loops(case, x64):
     def in_heads(a):
@@ -43,6 +51,7 @@ def layer_and_params(memory=False, causal=False):
     return layer, jax.tree.map(lambda a: jnp.asarray(RNG.normal(size=a.shape)), params)
 
 
+@pytest.mark.representatives("nan-True")
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("fill", [0.0, np.nan])
 def test_each_padded_sequence_is_one_of_its_length(causal, fill, x64):

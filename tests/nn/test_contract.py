@@ -110,11 +110,18 @@ WEIGHTS = np.array([1.0, 0.0, 2.0, 1.0], np.float32)
 REPEATED = np.array([0, 2, 2, 3])
 
 
+# Those that look across examples, in which weights have code of their own, and one of each sort of the others.
+@pytest.mark.representatives(
+    *"batch_norm batch_norm_images each_step_batch_norm each_step_batch_norm_full fan_out_batch_norm".split(),
+    *"remat_batch_norm with_dtype_batch_norm repeat_batch_norm dense_lecun embedding conv_strided parallel".split(),
+    *"recurrent_lengths multi_head_attention_lengths".split(),
+)
 @pytest.mark.parametrize("case", [case for case in LAYER_CASES if not case.random], ids=name_of)
 def test_weight_0_is_no_row_and_weight_2_the_row_twice(case):
     """The gradient of Σ w_i f(y_i), at weights of 0 and 2, is that of the rows as often as they count."""
     params, x = case.params(), case.input(4)
 
+    @compiled
     def gradient(x, weight):
         rows = (weight,) if case.layer.across else ()
         y, cache = case.layer.forward(params, x, None, *rows)
@@ -123,8 +130,8 @@ def test_weight_0_is_no_row_and_weight_2_the_row_twice(case):
         dparams, _ = case.layer.backward(params, cache, dy)
         return y, dparams, case.layer.observe(cache)
 
-    y, *weighted = compiled(gradient)(x, jnp.asarray(WEIGHTS))
-    of_rows, *repeated = compiled(gradient)(jax.tree.map(lambda a: a[REPEATED], x), jnp.ones(4))
+    y, *weighted = gradient(x, WEIGHTS)
+    of_rows, *repeated = gradient(jax.tree.map(lambda a: np.asarray(a)[REPEATED], x), np.ones(4, np.float32))
     near = partial(
         np.testing.assert_allclose,
         rtol=2e-2 if case.inside == "bfloat16" else 1e-4,
@@ -132,7 +139,7 @@ def test_weight_0_is_no_row_and_weight_2_the_row_twice(case):
     )
     jax.tree.map(near, weighted, repeated)
     kept, once = np.array([0, 2, 3]), np.array([0, 1, 3])
-    jax.tree.map(lambda a, b: near(a[kept], b[once]), y, of_rows)
+    jax.tree.map(lambda a, b: near(np.asarray(a)[kept], np.asarray(b)[once]), y, of_rows)
 
 
 # Whole numbers and trees.

@@ -1,6 +1,7 @@
 """Recurrent layers: lengths, padding, directions, states, pieces of time, own cells, memory, and what does not fit."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -33,17 +34,28 @@ def made(layer, in_shape=(T, N_IN)):
 
 
 def drawn(*shape):
-    return jnp.asarray(RNG.normal(size=shape))
+    return RNG.normal(size=shape)  # of NumPy, which takes parts of it without a program for each
 
 
-def run(layer, *given):
-    return compiled(lambda *given: hand(layer, *given))(*given)
+def of_numpy(tree):
+    """The tree with arrays of NumPy, which takes parts of them and adds them without a program for each."""
+    return jax.tree.map(np.asarray, tree)
+
+
+# One program for each layer and shapes, whichever numbers it is run on.
+run = compiled(hand, static_argnums=0)
+
+
+@partial(compiled, static_argnums=0)
+def infer(layer, params, x):
+    return layer.infer(params, (), x)
 
 
 def padded_shape():
     return nn.Sequences(jax.ShapeDtypeStruct((T, N_IN), "float64"), jax.ShapeDtypeStruct((), "int32"))
 
 
+@pytest.mark.representatives("lstm", "gru_before")
 @cells
 def test_a_sequence_is_run_step_by_step(cell, x64):
     layer, one = nn.recurrent(CELLS[cell]()), CELLS[cell]()
@@ -52,10 +64,11 @@ def test_a_sequence_is_run_step_by_step(cell, x64):
     for t in range(T):
         state, _ = one.step(params, state, one.project(params, x[:, t]))
         ys.append(state[0])
-    same(layer.infer(params, (), x), jnp.stack(ys, 1), **TOLERANCE["float64"])
-    same(nn.recurrent(CELLS[cell](), "last").infer(params, (), x), ys[-1], **TOLERANCE["float64"])
+    same(infer(layer, params, x), jnp.stack(ys, 1), **TOLERANCE["float64"])
+    same(infer(nn.recurrent(CELLS[cell](), "last"), params, x), ys[-1], **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("gates-True-lstm")
 @cells
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("remat", [None, "gates"])
@@ -66,29 +79,30 @@ def test_each_padded_sequence_is_one_of_its_length(cell, reverse, remat, x64):
     params, x = made(everything), drawn(M, T, N_IN)
     dy, dlast = drawn(M, T, 3), drawn(M, 3)
     batch = nn.Sequences(x, jnp.asarray(LENGTHS))
-    y, dparams, dx = run(everything, params, batch, nn.Sequences(dy, jnp.asarray(LENGTHS)), None)
-    y_last, dparams_last, dx_last = run(last, params, batch, dlast, None)
+    y, dparams, dx = of_numpy(run(everything, params, batch, nn.Sequences(dy, jnp.asarray(LENGTHS)), None))
+    y_last, dparams_last, dx_last = of_numpy(run(last, params, batch, dlast, None))
     assert is_float0(dx.lengths)
-    total, total_last = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
+    total, total_last = (jax.tree.map(np.zeros_like, params) for _ in range(2))
     for i, n in enumerate(LENGTHS):
         np.testing.assert_array_equal(y.x[i, n:], 0)
         np.testing.assert_array_equal(dx.x[i, n:], 0)
         np.testing.assert_array_equal(dx_last.x[i, n:], 0)
         if n == 0:
-            same(y_last[i], params["start"][0], **TOLERANCE["float64"])
-            share = jax.tree.map(jnp.zeros_like, params["start"])
-            total_last["start"] = jax.tree.map(jnp.add, total_last["start"], (dlast[i], *share[1:]))
+            same(y_last[i], np.asarray(params["start"][0]), **TOLERANCE["float64"])
+            share = jax.tree.map(np.zeros_like, params["start"])
+            total_last["start"] = jax.tree.map(np.add, total_last["start"], (dlast[i], *share[1:]))
             continue
-        one = run(everything, params, x[i : i + 1, :n], dy[i : i + 1, :n], None)
-        one_last = run(last, params, x[i : i + 1, :n], dlast[i : i + 1], None)
+        one = of_numpy(run(everything, params, x[i : i + 1, :n], dy[i : i + 1, :n], None))
+        one_last = of_numpy(run(last, params, x[i : i + 1, :n], dlast[i : i + 1], None))
         same((y.x[i, :n], dx.x[i, :n]), (one[0][0], one[2][0]), **TOLERANCE["float64"])
         same((y_last[i], dx_last.x[i, :n]), (one_last[0][0], one_last[2][0]), **TOLERANCE["float64"])
         total, total_last = (
-            jax.tree.map(jnp.add, so_far, share) for so_far, share in ((total, one[1]), (total_last, one_last[1]))
+            jax.tree.map(np.add, so_far, share) for so_far, share in ((total, one[1]), (total_last, one_last[1]))
         )
     same((dparams, dparams_last), (total, total_last), **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("all-recurrent-nan", "all-recurrent-inf", "last-bidirectional-nan")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("make", [nn.recurrent, nn.bidirectional], ids=["recurrent", "bidirectional"])
 @pytest.mark.parametrize("outputs", ["all", "last"])
@@ -101,13 +115,13 @@ def test_padding_changes_nothing(make, value, outputs):
 
     def results(filled):
         batch = nn.Sequences(jnp.asarray(np.where(within, x, filled).astype("float32")), jnp.asarray(LENGTHS))
-        y = layer.infer(params, (), batch)
-        return run(layer, params, batch, jax.tree.map(lambda a: jnp.asarray(a, a.dtype), y), None)
+        return run(layer, params, batch, infer(layer, params, batch), None)
 
     for got, expected in zip(jax.tree.leaves(results(value)), jax.tree.leaves(results(0.0)), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.representatives("lstm")
 @cells
 def test_reverse_is_the_flipped_sequence(cell, x64):
     ahead, back = nn.recurrent(CELLS[cell]()), nn.recurrent(CELLS[cell](), reverse=True)
@@ -117,20 +131,27 @@ def test_reverse_is_the_flipped_sequence(cell, x64):
     same((y, dparams, dx), (expected[0][:, ::-1], expected[1], expected[2][:, ::-1]), **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("lstm", "gru_before")
 @cells
 def test_a_sequence_in_parts_is_the_whole(cell, x64):
     """The state is handed on; the gradient of the first part's state is that of the second part's start."""
     whole, part = nn.recurrent(CELLS[cell]()), nn.recurrent(CELLS[cell](), state="given")
     params, x, dy = made(whole), drawn(M, T, N_IN), drawn(M, T, 3)
     zeros = tuple(jnp.zeros((M, *shape)) for shape in CELLS[cell]().state)
-    (y_1, state), cache_1 = part.forward(params, (x[:, :3], zeros))
-    (y_2, end), cache_2 = part.forward(params, (x[:, 3:], state))
-    dparams_2, (dx_2, dstate) = part.backward(params, cache_2, (dy[:, 3:], jax.tree.map(jnp.zeros_like, end)))
-    dparams_1, (dx_1, _) = part.backward(params, cache_1, (dy[:, :3], dstate))
-    got = jnp.concatenate([y_1, y_2], 1), jax.tree.map(jnp.add, dparams_1, dparams_2), jnp.concatenate([dx_1, dx_2], 1)
-    same(got, run(whole, params, x, dy, None), **TOLERANCE["float64"])
+
+    @compiled
+    def in_parts(params, x, dy):
+        (y_1, state), cache_1 = part.forward(params, (x[:, :3], zeros))
+        (y_2, end), cache_2 = part.forward(params, (x[:, 3:], state))
+        dparams_2, (dx_2, dstate) = part.backward(params, cache_2, (dy[:, 3:], jax.tree.map(jnp.zeros_like, end)))
+        dparams_1, (dx_1, _) = part.backward(params, cache_1, (dy[:, :3], dstate))
+        dparams = jax.tree.map(jnp.add, dparams_1, dparams_2)
+        return jnp.concatenate([y_1, y_2], 1), dparams, jnp.concatenate([dx_1, dx_2], 1)
+
+    same(in_parts(params, x, dy), run(whole, params, x, dy, None), **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("False-lstm-6", "True-gru_before-2")
 @pytest.mark.parametrize("length", [1, 2, 6, 12])
 @pytest.mark.parametrize("cell", ["lstm", "gru_before"])
 @pytest.mark.parametrize("reverse", [False, True])
@@ -159,9 +180,13 @@ def test_gradients_at_all_times_are_those_of_autodiff(x64):
     layer = nn.recurrent(nn.lstm_cell(4, forget_bias=2.0), "last")
     params, x, dy = made(layer, (50, 3)), drawn(2, 50, 3), drawn(2, 4)
     y, dparams, dx = run(layer, params, x, dy, None)
-    plain, pull = jax.vjp(lambda params, x: layer.forward(params, x)[0], params, x)
-    expected = pull(dy)
-    same((y, dparams, dx), (plain, *expected), **TOLERANCE["float64"])
+
+    @compiled
+    def by_autodiff(params, x, dy):
+        plain, pull = jax.vjp(lambda params, x: layer.forward(params, x)[0], params, x)
+        return (plain, *pull(dy))
+
+    same((y, dparams, dx), by_autodiff(params, x, dy), **TOLERANCE["float64"])
     sizes = np.abs(np.asarray(dx)).max((0, 2))
     assert (sizes > 0).all()
     assert sizes[0] < sizes[-1]
@@ -221,6 +246,7 @@ def test_programs_do_not_grow_with_time():
     assert size(1024) < 1.1 * size(32)
 
 
+@pytest.mark.full
 def test_a_population_is_its_members(x64):
     layer = nn.recurrent(nn.gru_cell(3), "last")
     members = [made(layer) for _ in range(3)]
@@ -231,6 +257,7 @@ def test_a_population_is_its_members(x64):
         same(jax.tree.map(lambda a, i=i: a[i], got), run(layer, params, x, dy, None), **TOLERANCE["float64"])
 
 
+@pytest.mark.full
 def test_training_on_sequences_with_lengths():
     """The sign of the first number, which the last state must remember: solved by every cell with gates."""
     rng = np.random.default_rng(0)

@@ -175,7 +175,7 @@ FORMULAS = {
 @pytest.mark.parametrize("steps", [1, 2, 9, 100])
 @pytest.mark.parametrize("name", jaxnn.optim.SCHEDULES)
 def test_schedule_is_its_formula(name, steps):
-    rates = jax.vmap(jaxnn.optim.schedule(name, 0.3, steps))(jnp.arange(steps))
+    rates = jax.jit(jax.vmap(jaxnn.optim.schedule(name, 0.3, steps)))(jnp.arange(steps))
     expected = [0.3 * FORMULAS[name](t, steps) for t in range(steps)]
     np.testing.assert_allclose(np.broadcast_to(rates, steps), expected, rtol=1e-5, atol=1e-8)
 

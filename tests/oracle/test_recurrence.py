@@ -51,6 +51,10 @@ def by_steps(cell, drawn, x, lengths, directions):
     return complex_step(value, arrays, range(len(arrays)))
 
 
+@pytest.mark.representatives(
+    *(f"{case.name}-lstm" for case in CASES),
+    *(f"{name}-{cell.name}" for name in ("mixed", "both_mixed_given") for cell in CELLS if cell.name != "lstm"),
+)
 @by_cell
 @by_name
 def test_gradients_are_the_slopes(cell, case):

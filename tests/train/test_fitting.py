@@ -138,6 +138,7 @@ def test_numpy_arrays_of_any_float_are_accepted():
     assert_close(fit(batch=batch, epochs=2).params, fit(epochs=2).params)
 
 
+@pytest.mark.representatives("5-None-2-reports2-False-True", "4-3-1-reports3-True-True")
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize(
     ("at", "batch_size", "report_every", "reports", "loss", "update"),

@@ -53,6 +53,7 @@ def by_numpy(params, x, y, weight=None, normalizer=None):
 WEIGHTS = [[1.0] * M, [2.0, 0, 0.5, 1e-3, 7, 1], [0.0, 3, 0, 0, 0, 0], [0.0] * M, [1, 0, 2, 3, 0, 1]]
 
 
+@pytest.mark.representatives("None-None", "weight1-None", "weight4-8.0", "weight7-None", "weight10-8.0")
 @pytest.mark.parametrize(("weight", "normalizer"), [(None, None), *((w, n) for w in WEIGHTS for n in (None, 8.0))])
 def test_mean_of_terms_is_numpys(weight, normalizer, x64):
     """With class weights and ignored labels; by hand and by JAX. If nothing counts, the mean and its gradient are 0."""
@@ -146,6 +147,7 @@ def test_weight_0_is_no_row_and_weight_2_is_two_rows():
     np.testing.assert_allclose(weighted.losses[0], by_numpy(PARAMS, X[rows], LABELS[rows])[0], rtol=1e-5)
 
 
+@pytest.mark.representatives("[2.0, 1, 0.5, 1, 3, 0]")
 @pytest.mark.parametrize("weight", [None, [2.0, 1, 0.5, 1, 3, 0]], ids=str)
 def test_each_batch_of_an_epoch_is_the_mean_over_what_counts_in_it(weight):
     """The last batch is padded; with weights, each is scaled by the weight of its examples. A stream is the same."""

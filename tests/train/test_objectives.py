@@ -56,6 +56,7 @@ def data(m=6):
     return jaxnn.Batch(x, jnp.asarray(np.arange(m) % 2), jnp.asarray(np.arange(m) % 3, jnp.float64))
 
 
+@pytest.mark.representatives("plain-False", "regularizer-True", "dropout-True", "vector_outputs-True")
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("name", CASES)
 def test_hand_is_auto(name, weighted, x64):

@@ -1,6 +1,6 @@
 """Statistics from training to inference, through steps, epochs, streams, populations, stopping and resuming."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jaxnn.train import Averages, empty_averages
 KEY = jax.random.key(3)
 NETWORK = jaxnn.chain(jaxnn.dense(4), nn.batch_norm(), jaxnn.tanh(), jaxnn.dense(1))
 OBJECTIVE = jaxnn.objective(NETWORK, jaxnn.squared_error())
-PARAMS, _ = NETWORK.init(jax.random.key(0), (3,))
+PARAMS = jax.jit(lambda key: NETWORK.init(key, (3,))[0])(jax.random.key(0))
 SGD = optax.sgd(0.1)
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(10, 3)).astype(np.float32)
@@ -32,10 +32,15 @@ def observed(params, x):
     return {"mean": z.mean(0), "var": z.var(0)}
 
 
+@cache
+def stepping(decay):
+    return jax.jit(jaxnn.make_step(OBJECTIVE, SGD, stats_decay=decay))
+
+
 def steps(batches, decay):
     """The averages after steps on these batches, computed as a weighted mean of what NumPy observed."""
     state = jaxnn.train_state(PARAMS, SGD, KEY, empty_averages(OBJECTIVE, PARAMS, jaxnn.Batch(X, Y)))
-    step = jax.jit(jaxnn.make_step(OBJECTIVE, SGD, stats_decay=decay))
+    step = stepping(decay)
     seen, weights = [], []
     for batch in batches:
         seen.append(observed(state.params, batch.x))
@@ -135,6 +140,7 @@ def test_members_of_a_population_observe_as_alone():
     np.testing.assert_allclose(mean, (each[0] + each[1]) / 2, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.full
 def test_folds_are_measured_with_their_own_statistics():
     def member(h):
         return jaxnn.Member(OBJECTIVE, optax.sgd(h["rate"]), PARAMS, KEY)
@@ -221,7 +227,7 @@ BRANCHED = jaxnn.chain(
 )
 LOSS = jaxnn.losses.weighted_sum({"label": (jaxnn.softmax_cross_entropy(), 1.0), "box": (jaxnn.squared_error(), 0.5)})
 BOTH = jaxnn.objective(BRANCHED, LOSS, jaxnn.l2(1e-3))
-START, _ = BRANCHED.init(jax.random.key(7), nn.shapes_of(INPUTS))
+START = jax.jit(lambda key: BRANCHED.init(key, nn.shapes_of(INPUTS))[0])(jax.random.key(7))
 ADAM = jaxnn.optimizer("adam", 1e-2)
 
 
@@ -260,6 +266,7 @@ TRAININGS = {
 }
 
 
+@pytest.mark.representatives("fit")
 @pytest.mark.parametrize("name", TRAININGS)
 def test_two_inputs_and_two_outputs_train_and_resume_bit_for_bit(name):
     train = TRAININGS[name]
@@ -273,6 +280,7 @@ def test_two_inputs_and_two_outputs_train_and_resume_bit_for_bit(name):
     assert last < first
 
 
+@pytest.mark.full
 def test_fit_and_a_member_of_a_population_agree_on_two_outputs():
     """By gradient descent: Adam makes steps of the rounding of gradients that are 0, of biases before a mean."""
     given = {"epochs": 2, "batch_size": 8}
@@ -346,6 +354,7 @@ def test_a_common_factor_of_a_batch_without_normalizer_changes_nothing():
     near(results[0], results[2])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("bad", [-1, 11])
 def test_an_example_of_weight_0_may_have_an_index_outside_of_the_vocabulary(bad):
     words, weight = INPUTS["words"].copy(), np.ones(M)

@@ -227,6 +227,7 @@ def test_memory_map_is_trained_on(tmp_path):
 # Divergence
 
 
+@pytest.mark.representatives("2-2-5-reports2-True-False", "8-4-1-reports4-False-True")
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize(
     ("at", "steps_per_call", "prefetch", "reports", "loss", "update"),

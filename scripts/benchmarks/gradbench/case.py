@@ -77,7 +77,8 @@ def wrong(
 
 def normal(seed: int, *shape: int, scale: float = 1.0, dtype: Any = jnp.float32) -> Any:
     # By NumPy: jax.random would compile a program for every shape.
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape) * scale, dtype)
+    # Rounded by NumPy: to JAX, that is a program for each shape.
+    return jnp.asarray((np.random.default_rng(seed).normal(size=shape) * scale).astype(dtype))
 
 
 def uniform(seed: int, *shape: int, low: float = 0.1, high: float = 0.9) -> Any:

@@ -187,6 +187,7 @@ def test_sweep_over_widths_stores_a_network_that_predicts(table, tmp_path, capsy
     np.testing.assert_allclose(np.array(got)[:, 1], by_hand(run, "best", rows), rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.full
 def test_table_without_numbers(tmp_path, capsys):
     rows = [[row[0], row[3]] for row in rows_of_sites()]
     path = write(tmp_path / "a.csv", rows, ["site", "y"])
@@ -200,6 +201,7 @@ def test_table_without_numbers(tmp_path, capsys):
     assert len(got) == M and np.isfinite(got).all()
 
 
+@pytest.mark.full
 def test_resumed_run_ends_the_same(table, ladder_run, tmp_path, monkeypatch, interruptible, capsys):
     log, lines = RunFolder.log, iter(range(1, 1000))
 

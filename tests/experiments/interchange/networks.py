@@ -226,4 +226,4 @@ def channels_first(x):
 
 def outputs(network, x):
     """jaxnn's outputs."""
-    return np.asarray(network.spec.model().outputs(network.params, x, network.stats))
+    return np.asarray(jax.jit(network.spec.model().outputs)(network.params, x, network.stats))

@@ -194,6 +194,7 @@ def test_an_embedding_of_pytorch_is_not_flattened_by_channel(torch, import_, fol
 # ------------------------------------------------------------------ Flax
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("transpose_kernel", [False, True])
 def test_a_convolutional_network_of_linen(import_, folder, no_rank_promotion_rule, transpose_kernel):
     pytest.importorskip("flax")
@@ -252,6 +253,7 @@ def test_a_convolutional_network_of_nnx(import_, folder, no_rank_promotion_rule)
 # ------------------------------------------------------------------ Keras
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 def test_a_convolutional_network_of_keras_by_its_layers(keras, import_, folder, no_rank_promotion_rule):
     L = keras.layers
@@ -294,6 +296,7 @@ def test_branches_of_keras_are_numbered_by_depth(keras, folder, capsys):
 # ------------------------------------------------------------------ like a run
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("form", ["npz", "torch", "flax"])
 def test_what_was_exported_is_read_like_its_run(folder, import_, capsys, form):
     from experiments.interchange.formats import FORMATS

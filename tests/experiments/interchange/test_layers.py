@@ -32,9 +32,9 @@ LACKING = {
 """What a format cannot hold, with the reason."""
 CASES = [(form, name) for form in FORMATS if form != "stablehlo" for name in NETWORKS]
 KEPT = {
-    *(("npz", name) for name in ("norms", "repeat", "words")),
-    *(("safetensors", "resnet"), ("flax", "resnet"), ("flax", "transposed_odd"), ("flax", "norms")),
-    *(("keras", name) for name in ("concat", "transposed_odd", "avg_pool_inside")),
+    *(("npz", name) for name in ("repeat", "words")),
+    *(("flax", name) for name in ("resnet", "transposed_odd", "norms")),
+    *(("keras", name) for name in ("transposed_odd", "avg_pool_inside")),
 }
 
 
@@ -57,6 +57,7 @@ def exported(name, form, path):
     x = examples(stored.spec)
     x = channels_first(x) if getattr(module(form), "CHANNELS_FIRST", False) else x
     z = eval(module(form).OUTPUT, names | {"x": x})
+    names.clear()  # its functions refer to it, so files that it has open would be closed at any later time
     return stored, np.asarray(z.detach() if form == "torch" else z)
 
 
@@ -80,7 +81,7 @@ READ = [(form, name) for form, name in CASES if name not in LACKING.get(form, {}
 
 
 @pytest.mark.representatives(
-    *(f"{form}-{name}" for form, name in READ if form != "keras" or name in ("resnet", "depthwise"))
+    *(f"{form}-{name}" for form, name in READ if form == "safetensors" or name in ("norms", "depthwise", "concat"))
 )
 @pytest.mark.parametrize(("form", "name"), READ, ids=lambda value: value)
 def test_export_and_import_of_all_layers_round_trip_bit_for_bit(tmp_path, form, name):
@@ -168,6 +169,7 @@ def of_standardized():
     return stored._replace(standardizer=jaxnn.data.Standardizer(np.array([30.0, -2.0]), np.array([4.0, 0.1])))
 
 
+@pytest.mark.representatives("npz")
 @pytest.mark.parametrize("form", ["npz", "torch", "flax"])
 def test_standardization_before_a_convolution_is_a_layer(of_standardized, tmp_path, no_rank_promotion_rule, form):
     """Padding is that of standardized inputs, so that it cannot be folded into the filters."""
@@ -180,6 +182,7 @@ def test_standardization_before_a_convolution_is_a_layer(of_standardized, tmp_pa
     rows = np.random.default_rng(0).normal(stats.mean, stats.std, (3, 13, 12, 2)).astype("float32")
     x = channels_first(rows) if form == "torch" else rows
     z = eval(module(form).OUTPUT, names | {"x": x})
+    names.clear()
     expected = outputs(of_standardized, np.float32(jaxnn.standardize(stats, rows)))
     np.testing.assert_allclose(np.asarray(z.detach() if form == "torch" else z), expected, rtol=1e-4, atol=1e-4)
     assert difference(of_standardized, form) < 1e-5
@@ -206,6 +209,7 @@ def test_standardization_before_a_flatten_is_folded_into_the_dense_layer():
 # ------------------------------------------------------------------ trained
 
 
+@pytest.mark.full
 def test_a_trained_network_with_batch_normalization_travels_with_its_statistics(tmp_path):
     random = np.random.default_rng(0)
     layers = nn.chain(nn.conv(3, 3, 2), nn.batch_norm(), nn.relu(), nn.flatten(), nn.dense(2))
@@ -222,4 +226,5 @@ def test_a_trained_network_with_batch_normalization_travels_with_its_statistics(
     exec(module("npz").code(stored, str(path)), names)
     expected = model.outputs(result.params, x, result.stats)
     np.testing.assert_array_equal(eval(module("npz").OUTPUT, names | {"x": x}), expected)
+    names.clear()
     assert np.abs(np.asarray(result.stats[1]["mean"])).max() > 0.1

@@ -64,6 +64,7 @@ def test_signals_are_the_outputs_and_the_gradients_with_respect_to_them(spec, mo
     np.testing.assert_allclose(got[-1].values, model.outputs(params, x), rtol=1e-12)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("x64")
 def test_signals_of_convolutions_have_one_unit_for_each_map():
     nn, random = jaxnn.nn, np.random.default_rng(0)
