@@ -41,7 +41,6 @@ MAY_IMPORT = {
     "decoding": {"nn"},
     "gradcheck": {"nn", "losses", "regularizers"},
     "graph": set(),
-    "decoding": set(),
     "functional": {"nn", "losses"},
 }
 # Pure ones only: no disk, clock, environment, network, global random numbers or logs, and nothing of the experiments'.
