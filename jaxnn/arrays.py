@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.validation import described, is_real
+from jaxnn.validation import AT_EVERY_TIME, described, has_lengths, is_real
 
 
 def as_array(name: str, a: Any) -> Any:
@@ -24,6 +24,8 @@ def as_array(name: str, a: Any) -> Any:
     """
     if isinstance(a, jax.Array):
         return a
+    if has_lengths(a):
+        raise ValueError(f"{name} must be an array, got Sequences: {AT_EVERY_TIME}")
     if isinstance(a, np.ma.MaskedArray) and np.ma.is_masked(a):
         masked = np.ma.count_masked(a)
         raise ValueError(f"{name} must have no masked entries, got {masked}: fill them with {name}.filled(value)")

@@ -73,6 +73,20 @@ def described(value: Any) -> str:
     return text if short else f"a {type(value).__name__}"
 
 
+def has_lengths(value: Any) -> bool:
+    """Return whether a value is `Sequences`, of arrays or of shapes."""
+    return hasattr(value, "lengths") and hasattr(value, "x")
+
+
+AT_EVERY_TIME = "each_step(layer) applies a layer at every time"
+"""The likely fix if a layer of one array is given `Sequences`."""
+
+
+def unless_lengths(value: Any, fix: str) -> str:
+    """Return the likely fix for the shape of an example, that for `Sequences` if it is one."""
+    return AT_EVERY_TIME if has_lengths(value) else fix
+
+
 def _is_factory_made(value: Any) -> bool:
     """Return whether a value is, or contains, a layer, a loss or the like, described by its type alone."""
     return hasattr(value, "factory_call") or (isinstance(value, list | tuple) and any(map(_is_factory_made, value)))

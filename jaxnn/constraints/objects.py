@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.constraints.declaration import NO_CALL, Call, Constraint, Fix
-from jaxnn.validation import described, is_count
+from jaxnn.validation import described, has_lengths, is_count, unless_lengths
 
 
 class Flag(Constraint):
@@ -168,8 +168,8 @@ class ExampleShape(Constraint):
         return isinstance(value, tuple | list) and len(value) >= self.least and all(map(is_count, value))
 
     def _hint(self, value: Any) -> str:
-        if isinstance(value, jax.ShapeDtypeStruct):
-            return "it takes floats: put embedding(vocabulary, n), or rescale() for images, before it"
+        if has_lengths(value) or isinstance(value, jax.ShapeDtypeStruct):
+            return unless_lengths(value, "it takes floats: put embedding(vocabulary, n), or rescale() (images), first")
         if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(value)):
             return "it takes one array: put fan_in_concat() before it, or parallel(...) with a layer for each entry"
         is_batch = isinstance(value, dict) or hasattr(value, "dtype")

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxnn.arrays import as_array, floats, map_arrays, real_numbers
 from jaxnn.constraints.declaration import NO_CALL, Call, Constraint, Fix
-from jaxnn.validation import described
+from jaxnn.validation import described, has_lengths
 
 
 class Floats(Constraint):
@@ -44,7 +44,7 @@ class Floats(Constraint):
     def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
         """Return the array; bind the sizes of its axes."""
         call = Call() if call is NO_CALL else call
-        if not (self.lists or hasattr(value, "dtype")):
+        if not (self.lists or hasattr(value, "dtype") or has_lengths(value)):
             raise ValueError(f"{name} must be an array, got {described(value)}: jnp.asarray({name})")
         array = self.convert(value, name)
         if self.scalar and array.shape == ():

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxnn.arrays import cast_like
+from jaxnn.arrays import cast_like, floats
 from jaxnn.constraints import Count, Floats, Function, Leaves, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.correlation import correlated, transposed_in_filters, transposed_in_inputs
@@ -210,6 +210,7 @@ def _layer(
         return {"K": K, "b": jnp.zeros(c_out, K.dtype)}, (*w.counts, c_out)
 
     def forward(params, x, key=None):
+        x = floats(x, "x")
         c_out, groups = counts(x.shape[-1])
         forward = conv_forward.with_sizes(c_out=c_out, **{"size...": size})  # pyright: ignore[reportFunctionMemberAccess]
         return forward(params, x, **options, groups=groups)

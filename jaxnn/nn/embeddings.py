@@ -22,6 +22,7 @@ from jaxnn.indices import Indices
 from jaxnn.nn.initializers import INITIALIZERS, scale_hint
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
+from jaxnn.validation import unless_lengths
 
 __all__ = ["embedding", "embedding_backward", "embedding_forward"]
 
@@ -34,7 +35,7 @@ _NAMES = ("zeros", "normal")
 _SHAPE_OF_WORDS = Constraint(
     "the shape of whole numbers, such as jax.ShapeDtypeStruct((4,), int)",
     rejects=((4,), 4, None, jax.ShapeDtypeStruct((4,), "float32")),
-    fix="nn.shapes_of(x) makes it of a batch",
+    fix=lambda shape: unless_lengths(shape, "nn.shapes_of(x) makes it of a batch"),
     test=lambda value: isinstance(value, jax.ShapeDtypeStruct) and jnp.issubdtype(value.dtype, jnp.integer),
 )
 

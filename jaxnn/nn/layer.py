@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxnn.constraints import Constraint, Function, Instance, checked
 from jaxnn.factories.decorator import derived_field, factory, factory_made
 from jaxnn.typing import Array, Cache, Key, Params, PyTree, Shapes, Statistics
+from jaxnn.validation import unless_lengths
 
 __all__ = ["Carried", "Layer", "stateless"]
 
@@ -122,7 +123,7 @@ derived_field(Layer, "infer", _infer_by_forward)
 
 _OF_FLOATS = Constraint(
     "the shape of one example of floats",
-    fix="it takes floats: put embedding(vocabulary, n) before it",
+    fix=lambda shape: unless_lengths(shape, "it takes floats: put embedding(vocabulary, n) before it"),
     test=lambda shape: all(jnp.issubdtype(getattr(a, "dtype", float), jnp.floating) for a in jax.tree.leaves(shape)),
 )
 

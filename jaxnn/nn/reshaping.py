@@ -5,11 +5,12 @@ from typing import Any
 
 import jax
 
-from jaxnn.constraints import NO_CALL, Call, Numbers, checked
+from jaxnn.constraints import NO_CALL, Call, Constraint, Numbers, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
 from jaxnn.nn.shapes import simplified, structs
 from jaxnn.typing import Array
+from jaxnn.validation import AT_EVERY_TIME, has_lengths
 
 __all__ = ["flatten", "flatten_backward", "flatten_forward"]
 
@@ -64,12 +65,19 @@ def flatten_backward(like: Array, dy: Array) -> Array:
     return dy.reshape(dy.shape[0], *like.shape[1:])
 
 
+_ONE_ARRAY = Constraint(
+    "the shape of one array",
+    fix=AT_EVERY_TIME,
+    test=lambda shape: not has_lengths(shape),
+)
+
+
 @factory(computes="flatten_forward(x)")
 def flatten() -> Layer:
     """Return the layer that flattens each example, from in_shape (...) to (n,). See `flatten_forward`."""
 
     def out_shape(in_shape):
-        like = structs(in_shape)
+        like = structs(_ONE_ARRAY.check("in_shape", in_shape))
         return simplified(jax.ShapeDtypeStruct((math.prod(like.shape),), like.dtype))
 
     return stateless(flatten_forward, flatten_backward, out_shape, whole_numbers=True)

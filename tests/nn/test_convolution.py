@@ -172,7 +172,7 @@ def test_initial_filters_have_the_fan_in_of_what_they_see():
         (
             lambda: IMAGES.init(KEY, jax.ShapeDtypeStruct((5, 5, 1), jnp.uint8)),
             "in_shape must be the shape of one example with at least one axis, got uint8 (5, 5, 1): it takes floats: "
-            "put embedding(vocabulary, n), or rescale() for images, before it",
+            "put embedding(vocabulary, n), or rescale() (images), first",
         ),
         (
             lambda: nn.conv_transpose(2, 3, stride=2, output_padding=2, padding="valid").init(KEY, (4, 4, 1)),
