@@ -1,8 +1,9 @@
 """scripts/bench results: train what was published, and compare the errors that are reached.
 
-Every preset for a CPU is trained with three seeds. A row misses if its error is above its bar, which is the published
-error unless the preset has another: the median of the seeds, or the ensemble's error if the preset is a committee. The
-table is printed as Markdown.
+Every preset of mnist for a CPU is trained with three seeds, and so are the networks of speech; strings of digits, text
+and adding with one. A row misses if its error is above its bar, which is the published error unless the row has
+another: the median of the seeds, or the ensemble's error if the preset is a committee. The table is printed as
+Markdown.
 
 Runs are kept in --runs-dir. If the benchmark is interrupted, the next call resumes the run that was not finished, and
 reads the finished ones. If the code or the versions of packages have changed since, a row is trained again; with
@@ -17,6 +18,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -42,9 +44,13 @@ class Row(NamedTuple):
       network: what is trained.
       published: the error in percent, with its source.
       bar: the highest error that passes.
-      errors: returns the errors in percent, one for each seed, of results.json.
-      ensemble: returns the ensemble's error in percent, of results.json.
+      errors: returns the errors, one for each seed, of results.json.
+      ensemble: returns the ensemble's error, of results.json; NaN without one.
       of_ensemble: whether the bar is for the ensemble.
+      unit: of the errors.
+      digits: after the point.
+      shared: the folder of the run, if several rows read the same one; by default the row's name.
+      data: whether the study reads a data set.
     """
 
     name: str
@@ -54,12 +60,16 @@ class Row(NamedTuple):
     published: str
     bar: float
     errors: Callable[[dict[str, Any]], list[float]]
-    ensemble: Callable[[dict[str, Any]], float]
+    ensemble: Callable[[dict[str, Any]], float] = lambda results: float("nan")
     of_ensemble: bool = False
+    unit: str = "%"
+    digits: int = 2
+    shared: str = ""
+    data: bool = True
 
 
 class Reached(NamedTuple):
-    """The results of a run: errors in percent, its seconds, and whether its code or versions are other ones."""
+    """The results of a run: errors, its seconds, and whether its code or versions are other ones."""
 
     errors: list[float]
     ensemble: float
@@ -69,6 +79,10 @@ class Reached(NamedTuple):
 
 def rows() -> list[Row]:
     """Return the rows, in the order of the table."""
+    return [*_images(), *_sequences()]
+
+
+def _images() -> list[Row]:
     return [
         Row(
             name=name,
@@ -87,6 +101,77 @@ def rows() -> list[Row]:
     ]
 
 
+def _sequences() -> list[Row]:
+    digits = [
+        Row(
+            name=f"speech, {name}",
+            study="speech",
+            options={},
+            network=f"{name}, one spoken digit",
+            published="2 to 3 in public examples; bar 3",
+            bar=3.0,
+            errors=partial(_wrong, name),
+            shared="speech",
+        )
+        for name in ("recurrent", "convolutional")
+    ]
+    strings = [
+        Row(
+            name=f"speech --strings, {condition}",
+            study="speech",
+            options={"strings": True},
+            network="two layers of bidirectional GRU, CTC",
+            published=f"none known; bar {bar:g}",
+            bar=bar,
+            errors=partial(_wrong_digits, condition),
+            shared="speech-strings",
+        )
+        for condition, bar in _STRINGS.items()
+    ]
+    text = Row(
+        name="text",
+        study="text",
+        options={},
+        network="256 units of long short-term memory",
+        published="about 1.4 to 1.5 by larger networks (char-rnn); bar 1.56",
+        bar=1.56,
+        errors=lambda results: [results["test_nats"]],
+        unit="nats",
+        digits=3,
+    )
+    adding = Row(
+        name="adding",
+        study="adding",
+        options={},
+        network="64 units of long short-term memory",
+        published="below 0.01 (Hochreiter and Schmidhuber 1997)",
+        bar=0.01,
+        errors=lambda results: results["long short-term memory"]["errors"][-1:],
+        unit="squared error",
+        digits=4,
+        data=False,
+    )
+    return [*digits, *strings, text, adding]
+
+
+_STRINGS = {
+    "noise of 10 to 30 dB": 1.0,
+    "clean": 3.0,
+    "no pauses, noise of 10 to 30 dB": 3.0,
+    "no pauses, clean": 3.0,
+    "noise of 5 dB": 6.0,
+}
+"""The bar of the digit error in each condition, in percent."""
+
+
+def _wrong(name: str, results: dict[str, Any]) -> list[float]:
+    return [100 - accuracy for accuracy in results[name]["test_accuracy"]]
+
+
+def _wrong_digits(condition: str, results: dict[str, Any]) -> list[float]:
+    return [100 * score["errors"] / score["digits"] for score in results["scores"][condition]]
+
+
 def misses(row: Row, reached: Reached) -> bool:
     """Return whether the error is above the bar, or not a number."""
     return not (reached.ensemble if row.of_ensemble else median(reached.errors)) <= row.bar
@@ -98,8 +183,8 @@ def reach(row: Row, runs: Path, data: Path | None, reuse: bool = False) -> Reach
     Raises:
       subprocess.CalledProcessError: if training fails.
     """
-    now, folder = describe_environment(())["versions"], runs / row.name
-    located = ["--data-dir", str(data)] if data else []
+    now, folder = describe_environment(())["versions"], runs / (row.shared or row.name)
+    located = ["--data-dir", str(data)] if data and row.data else []
     for path in _newest_first(folder):
         config = read_json_config(path)
         other = config["versions"] != now
@@ -136,10 +221,15 @@ def _results(row: Row, run: Path, other: bool) -> Reached:
 
 def line(row: Row, reached: Reached) -> str:
     """Return the row of the Markdown table."""
-    errors, together = median_and_range(np.asarray(reached.errors), 2), f"{reached.ensemble:.2f}"
+    errors = median_and_range(np.asarray(reached.errors), row.digits)
+    if len(reached.errors) == 1:
+        errors = f"{reached.errors[0]:.{row.digits}f}"
+    errors += f" {row.unit}" * (row.unit != "%")
+    together = "" if np.isnan(reached.ensemble) else f"{reached.ensemble:.2f}"
     seconds = reached.seconds
     time = f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} minutes"
-    seeds = f"{len(reached.errors)} seeds, " if len(reached.errors) != SEEDS else ""
+    n = len(reached.errors)
+    seeds = "" if n == SEEDS else f"{n} seed{'s' * (n > 1)}, "
     mark = " *" if reached.other else ""
     return f"| `{row.name}`{mark} | {row.network} | {row.published} | {errors} | {together} | {seeds}{time} |"
 

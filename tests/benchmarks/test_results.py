@@ -5,6 +5,8 @@ import json
 import pytest
 
 from experiments.runs.environment import describe_environment
+from experiments.studies.speech.networks import CANDIDATES
+from experiments.studies.speech.strings import CONDITIONS
 from scripts.benchmarks import results
 from scripts.benchmarks.results import Reached, Row, line, main, misses, reach
 
@@ -46,10 +48,29 @@ def test_line_is_a_row_of_the_table():
 
 def test_every_preset_for_a_cpu_has_a_row():
     presets = results.PRESETS
-    assert {row.name for row in results.rows()} == {name for name in presets if presets[name].device == "cpu"}
-    assert {"lecun-linear", "simard-elastic", "lenet5", "lenet5-distorted", "simard-conv"} <= {
+    of_images = {row.name for row in results.rows() if row.study == "mnist"}
+    assert of_images == {name for name in presets if presets[name].device == "cpu"}
+    assert {"lecun-linear", "simard-elastic", "lenet5", "lenet5-distorted", "simard-conv", "rows-lstm"} <= {
         row.name for row in results.rows()
     }
+
+
+def test_rows_of_sequences_read_what_the_studies_write():
+    """The names of conditions and networks are those of the studies, and errors are in percent."""
+    rows = {row.name: row for row in results.rows() if row.study != "mnist"}
+    assert {row.study for row in rows.values()} == {"speech", "text", "adding"}
+    assert {name.partition(", ")[2] for name in rows if name.startswith("speech, ")} == {*CANDIDATES}
+    assert {name.partition(", ")[2] for name in rows if "strings" in name} == {*CONDITIONS}
+    accuracies = {"test_accuracy": [99.5, 98.0, 97.5]}
+    assert rows["speech, recurrent"].errors({"recurrent": accuracies}) == [0.5, 2.0, 2.5]
+    scores = {"scores": {"clean": [{"digits": 2000, "errors": 3}]}}
+    assert rows["speech --strings, clean"].errors(scores) == [0.15]
+    assert rows["text"].errors({"test_nats": 1.5}) == [1.5]
+    assert rows["adding"].errors({"long short-term memory": {"errors": [0.2, 0.001]}}) == [0.001]
+    printed = line(rows["text"], Reached([1.5283], float("nan"), 700.0, False))
+    assert printed.endswith("; bar 1.56 | 1.528 nats |  | 1 seed, 12 minutes |")
+    assert not misses(rows["text"], Reached([1.56], float("nan"), 1.0, False))
+    assert misses(rows["text"], Reached([1.561], float("nan"), 1.0, False))
 
 
 class Trainings:
