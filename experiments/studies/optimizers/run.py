@@ -102,7 +102,7 @@ def minimize(problem: Problem, name: str) -> Result:
         return jaxnn.Member(objective, jaxnn.optimizer(name, h["rate"]), problem.params, key)
 
     rates = np.ones(1) if name == "lbfgs" else RATES
-    x, y, _, _ = problem.data
+    x, y = problem.data[:2]
     plan = dict(epochs=problem.steps, report_every=problem.steps)
     with ignore_divergence_warnings():
         population = jaxnn.fit_population(member, {"rate": rates}, x, y, **plan)
@@ -117,7 +117,7 @@ def minimize(problem: Problem, name: str) -> Result:
 
 def path(problem: Problem, name: str, rate: float) -> np.ndarray:
     """Return (w, b) before each of the first steps, (1 + PATH_STEPS, 2)."""
-    x, y, _, _ = problem.data
+    x, y = problem.data[:2]
     fit = jaxnn.fit(
         *(problem.objective, jaxnn.optimizer(name, rate), problem.params, x, y),
         key=jax.random.key(0),
@@ -193,7 +193,7 @@ def _draw_bowl(panel: Axes, problem: Problem, paths: dict[str, np.ndarray]) -> N
     # The same scale in both directions, so that a round bowl looks round.
     reach = 0.6 * (high - low).max()
     w, b = (np.linspace(middle - reach, middle + reach, 200) for middle in (low + high) / 2)
-    x, y, _, _ = problem.data
+    x, y = problem.data[:2]
     residuals = w[None, :, None] * x[:, 0] + b[:, None, None] - y[:, 0]
     excess = np.maximum((residuals**2).mean(axis=-1) / 2 - problem.lowest, 1e-9)
     panel.contour(w, b, np.log10(excess), levels=15, colors="gray", linewidths=0.5)
