@@ -168,7 +168,7 @@ def multi_head_attention(
             y, of_heads = attention_forward(q, k, v, _visible(causal, seen, x.shape[1], other.shape[1]))
         else:
             y, of_heads = blockwise_attention_forward(q, k, v, block, seen, causal)
-        y = y.reshape(*y.shape[:2], -1)
+        y = _joined(y)
         z = dense_forward(params["output"], y)[0]
         return with_lengths(zero_beyond(mask, z), lengths), (
             x,
@@ -188,10 +188,10 @@ def multi_head_attention(
             of_parts = attention_backward(of_heads, _split(heads, dy))
         else:
             *_, y, _, _ = of_heads
-            d_output, dy = dense_backward(params["output"], y.reshape(*y.shape[:2], -1), dz)
+            d_output, dy = dense_backward(params["output"], _joined(y), dz)
             of_parts = blockwise_attention_backward(of_heads, _split(heads, dy), block, causal)
         shares = [
-            dense_backward(_with_bias(params[name]), one, d.reshape(*d.shape[:2], -1))
+            dense_backward(_with_bias(params[name]), one, _joined(d))
             for name, one, d in zip(_PARTS[:3], (x, other, other), of_parts, strict=True)
         ]
         (dq_params, dx), (dk_params, d_keys), (dv_params, d_values) = shares
@@ -226,7 +226,7 @@ def _remembering(init: Any, heads: int) -> Carried:
         times = before[:, None] + jnp.arange(n, dtype="int32")[None]
         visible = jnp.arange(keys.shape[1], dtype="int32")[None, None] <= times[..., None]
         y, _ = attention_forward(q, keys.astype(k.dtype), values.astype(v.dtype), visible)
-        z = dense_forward(params["output"], y.reshape(*y.shape[:2], -1))[0]
+        z = dense_forward(params["output"], _joined(y))[0]
         # Without room for the piece, earlier keys would be overwritten: NaN, since a compiled program cannot raise.
         z = jnp.where((before + n <= keys.shape[1])[:, None, None], z, jnp.nan)
         return z, (keys, values, before + n)
@@ -273,7 +273,12 @@ def _visible(causal: bool, seen: Array | None, queries: int, keys: int) -> Array
 
 def _split(heads: int, a: Array) -> Array:
     """Split the last axis into heads: (m, T, heads d) to (m, T, heads, d)."""
-    return a.reshape(*a.shape[:-1], heads, -1)
+    return a.reshape(*a.shape[:-1], heads, a.shape[-1] // heads)
+
+
+def _joined(a: Array) -> Array:
+    """Return the heads side by side: (m, T, heads, d) to (m, T, heads d)."""
+    return a.reshape(*a.shape[:-2], a.shape[-2] * a.shape[-1])
 
 
 _PADDED = Sequences(jax.ShapeDtypeStruct((5, 4), "float32"), jax.ShapeDtypeStruct((), "int32"))

@@ -116,3 +116,13 @@ def test_what_does_not_fit_raises_in_one_line(call, message):
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{}, {"causal": True}, {"block": 2}])
+def test_no_example_has_no_output(options):
+    layer = nn.multi_head_attention(2, **options)
+    params, _ = layer.init(jax.random.key(0), (5, 4))
+    y, cache = layer.forward(params, jnp.ones((0, 5, 4)))
+    dparams, dx = layer.backward(params, cache, y)
+    assert y.shape == dx.shape == (0, 5, 4)
+    assert not any(jnp.any(leaf) for leaf in jax.tree.leaves(dparams))

@@ -12,18 +12,19 @@ from experiments.runs.study import Study
 STUDY = Study(
     name="text",
     package=__name__,
-    title="Text character by character: a recurrent network that reads Shakespeare and writes what could follow.",
+    title="Text character by character: networks that read Shakespeare and write what could follow.",
     question=(
         "Which character comes next? A network of long short-term memory reads a text in pieces, each with the state "
-        "in which the one before ended, and is measured on the last tenth, which it never saw. How many nats does a "
-        "character cost, and what does the network write?"
+        "in which the one before ended; a Transformer reads windows of it. It is measured on the last tenth, which it "
+        "never saw. How many nats does a character cost, and what does the network write?"
     ),
     command="python -m experiments run text --data-dir DIR",
     next_step=("to write more", 'sample RUN --prompt "..."'),
-    time="11 minutes on 2 CPU cores beside much other work",
+    time="11 minutes on 2 CPU cores beside much other work, the Transformer 22",
     expected=(
         "On the last tenth of tinyshakespeare.txt a character costs 1.528 nats (2.20 bits); by the frequencies of "
-        "characters alone 3.347. With --dev, the ninth tenth costs 1.476."
+        "characters alone 3.347. With --dev, the ninth tenth costs 1.476. A Transformer of 128 numbers a character "
+        "(--network transformer --units 128 --n-steps 128 --dropout 0.1 --learning-rate 2e-3 --epochs 12) costs 1.550."
     ),
     notes=(
         "The text is tinyshakespeare.txt of github.com/karpathy/char-rnn (data/tinyshakespeare/input.txt there), in "
