@@ -181,9 +181,12 @@ def _read_csv(path: Path) -> Arrays:
 def _check_own(data: Dataset) -> Arrays:
     parts = (data.train, data.dev, data.test)
     for x, y in (part[:2] for part in parts):
+        x, *embedded = x if data.embedded else (x,)
         assert x.dtype == np.float32 and x.shape == (len(y), len(data.standardizer.mean)) and np.isfinite(x).all()
+        for column, n in zip(embedded, data.embedded, strict=True):
+            assert column.dtype == np.int32 and column.shape == y.shape and 0 <= column.min() <= column.max() < n
         assert y.dtype == np.int32 and len(y) and y.min() >= 0 and y.max() < len(data.classes)
-    return [array for part in parts for array in part[:2]]
+    return jax.tree.leaves([part[:2] for part in parts])
 
 
 def _wide(field: bytes) -> bytes:
