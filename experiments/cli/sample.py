@@ -46,7 +46,7 @@ def run_command(options: Options) -> str:
 
     check_at_least_one("length", options.length)
     if not 0 < options.temperature < float("inf"):
-        raise ValueError(f"--temperature must be above 0, got {options.temperature}")
+        raise ValueError(f"--temperature must be above 0 and finite, got {options.temperature}")
     if not 0 <= options.seed < 2**31:
         raise ValueError(f"--seed must be from 0 to {2**31 - 1}, got {options.seed}")
     if not options.prompt:

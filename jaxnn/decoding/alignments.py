@@ -18,9 +18,9 @@ _NEVER = -1e30
 """The logarithm of probability 0: finite, so that differences of two are no NaN."""
 
 _LOGITS = Constraint(
-    "logits (m, T, k) of floats, or Sequences of them",
-    rejects=(None, 3, np.zeros(2), np.zeros((2, 3))),
-    test=lambda z: getattr(array_of(z), "ndim", 0) == 3,
+    "logits (m, T, k) of floats with k >= 1 classes, or Sequences of them",
+    rejects=(None, 3, np.zeros(2), np.zeros((2, 3)), np.zeros((2, 3, 0))),
+    test=lambda z: getattr(array_of(z), "ndim", 0) == 3 and array_of(z).shape[2] > 0,
 )
 
 
@@ -29,7 +29,7 @@ def ctc_greedy(z: PyTree, blank: int = 0) -> Sequences:
     """Return the labels of the most probable path: the largest class at each time, repeats merged, blanks removed.
 
     The most probable path need not give the most probable labels, whose probability is the sum over all their paths:
-    `ctc_beam` searches for these.
+    `ctc_beam` searches for these. NaN counts as the largest number, as in `jnp.argmax`.
 
     Args:
       z: logits, (m, T, k), or `Sequences` of them.
@@ -39,7 +39,8 @@ def ctc_greedy(z: PyTree, blank: int = 0) -> Sequences:
       `Sequences` of labels, (m, T) int32, and how many there are, (m,) int32. Beyond that, labels are the blank.
 
     Raises:
-      ValueError: if z has not three axes, blank is not a class, or lengths are outside of their axis.
+      ValueError: if z is not (m, T, k) with a class, or not of real numbers, blank is not a class, or lengths are
+        outside of their axis.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -54,7 +55,7 @@ def ctc_greedy(z: PyTree, blank: int = 0) -> Sequences:
     logits, lengths = split_lengths(z)
     m, n_steps, k = logits.shape
     _check_blank(blank, k)
-    path = jnp.argmax(logits, axis=-1).astype("int32")
+    path = jnp.argmax(floats(logits, "z"), axis=-1).astype("int32")
     before = jnp.concatenate([jnp.full((m, 1), blank, path.dtype), path[:, :-1]], axis=1)
     counts = (path != blank) & (path != before)
     live = within(lengths, n_steps)
@@ -71,7 +72,8 @@ class Beam(NamedTuple):
       labels: (m, width, T) int32, the blank beyond each length.
       lengths: how many labels there are, (m, width) int32.
       log_p: the logarithm of their probability, (m, width): the sum over the paths that the search has kept, at most
-        that of all paths. -inf for a place of the beam without labels.
+        that of all paths. -inf for a place of the beam without labels. NaN, without labels, if a time within the
+        length has no probabilities: a logit is NaN or inf, or all are -inf.
     """
 
     labels: Array
@@ -115,7 +117,8 @@ def ctc_beam(z: PyTree, width: int = 16, blank: int = 0) -> Beam:
       A `Beam`, sorted by probability.
 
     Raises:
-      ValueError: if z has not three axes, width is below 1, blank is not a class, or lengths are outside of their axis.
+      ValueError: if z is not (m, T, k) with a class, or not of real numbers, width is below 1, blank is not a class, or
+        lengths are outside of their axis.
 
     Example:
       The path of two blanks is the most probable one, 0.36, but three paths give the label 1, 0.64 together:
@@ -135,7 +138,14 @@ def ctc_beam(z: PyTree, width: int = 16, blank: int = 0) -> Beam:
     log_p = jnp.maximum(jax.nn.log_softmax(widened(floats(logits, "z"))), _NEVER)
     live = within(lengths, n_steps)
     live = jnp.ones((m, n_steps), bool) if live is None else live
-    return jax.vmap(lambda log_p, live: _search(log_p, live, width, blank))(log_p, live)
+    found = jax.vmap(lambda log_p, live: _search(log_p, live, width, blank))(log_p, live)
+    # Comparisons with NaN are false, so that the search would return anything, with the probability 0.
+    broken = (jnp.isnan(log_p).any(-1) & live).any(-1)[:, None]
+    return Beam(
+        jnp.where(broken[..., None], blank, found.labels),
+        jnp.where(broken, 0, found.lengths),
+        jnp.where(broken, jnp.nan, found.log_p),
+    )
 
 
 def _search(log_p: Array, live: Array, width: int, blank: int) -> Beam:
@@ -151,7 +161,7 @@ def _search(log_p: Array, live: Array, width: int, blank: int) -> Beam:
         after = _extended(beam, log_p, blank)
         return jax.tree.map(lambda new, old: jnp.where(live, new, old), after, beam), None
 
-    beam, _ = jax.lax.scan(step, start, (log_p, live))
+    beam = jax.lax.scan(step, start, (log_p, live))[0] if n_steps else start
     total = jnp.logaddexp(beam.blank, beam.other)
     order = jnp.argsort(-total)
     found = total[order]

@@ -31,7 +31,8 @@ def beam_search(
 
     Args:
       step: `step(carry, tokens) -> (carry, logits)`, as `step_of` makes; it is called with m · beams tokens.
-      carry: what it carries before the first token, leaves (m, ...).
+      carry: what it carries before the first token, leaves (m, ...). What the step reads of each sequence, such as an
+        encoder's memory, is part of it, since a beam takes the rows of its sequence.
       logits: of the first token, (m, k).
       n_steps: the largest number of tokens, with the end.
       beams: how many sequences are continued.

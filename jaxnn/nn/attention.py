@@ -204,7 +204,8 @@ def multi_head_attention(
 
     layer = Layer(init_params, forward, backward)
     if memory:
-        return carrying_nothing(layer)
+        # A causal mask depends on the number of the query, which a piece of a sequence does not have.
+        return layer if causal else carrying_nothing(layer)
     return layer._replace(infer=layer.infer, carried=_remembering(init_params, heads) if causal else None)
 
 

@@ -163,7 +163,7 @@ class _Grid(NamedTuple):
     def ends(self, i: Any, minimum: Callable[[Any, Any], Any]) -> Any:
         """Return how many blocks of keys the queries of block i see, the first ones."""
         (blocks, size), last_query = self.keys, (i + 1) * self.queries[1] - 1
-        return minimum(blocks, last_query // size + 1) if self.causal else blocks
+        return minimum(blocks, last_query // size + 1) if self.causal and blocks else blocks
 
     def hidden(self, i: Any, j: Any) -> Array | None:
         """Return the pairs of block i of queries and block j of keys that are not one of both, or of an earlier key."""
@@ -194,6 +194,8 @@ def _over_pairs(grid: _Grid, pair: Callable[[PyTree, Any, Any], PyTree], start: 
 
     zero = jnp.zeros((), "int32")
     pairs = sum(grid.ends(i, min) for i in range(grid.queries[0]))
+    if pairs == 0:  # no queries or no keys: there is no block that a loop could be traced with
+        return start
     return lax.scan(step, (start, zero, zero), length=pairs)[0][0]
 
 

@@ -42,8 +42,12 @@ def _without_form(layer: Layer) -> Layer:
 def _way_to_pieces(value: Any) -> str:
     if not isinstance(value, Layer):
         return LAYER.likely_fix(value)
-    if _among_arguments(_without_form(value), Cell):
+    part = _without_form(value)
+    if _among_arguments(part, Cell):
         return "recurrent(cell), forward in time and from zeros, can"
+    call = getattr(part, "factory_call", None)
+    if call is not None and "heads" in call.arguments:
+        return "attention that is either causal or to a memory can"
     return "put what is computed at each time alone into each_step(...)"
 
 
@@ -79,7 +83,8 @@ def _form(layer: Layer) -> Carried:
 def carried(layer: Layer) -> Layer:
     """Return the layer from (x, carry) to (y, carry), which begins where an earlier piece of the sequence ended.
 
-    A carry is what the layer remembers: the states of its recurrences. If a sequence is cut into pieces, and the carry
+    A carry is what the layer remembers: the states of its recurrences, and the keys and values that causal attention
+    saw. If a sequence is cut into pieces, and the carry
     of each is passed to the next, the outputs are those of the whole sequence. A piece may be one time, as when a text
     is written letter by letter.
 
@@ -87,7 +92,8 @@ def carried(layer: Layer) -> Layer:
     begins with the cotangent of its last state instead of 0, and ends with that of its first.
 
     Args:
-      layer: a `Layer` of sequences made of `recurrent` and `each_step`, and combinators of these.
+      layer: a `Layer` of sequences made of `recurrent`, causal attention, attention to a memory, positions and
+        `each_step`, and combinators of these.
 
     Returns:
       A `Layer` with the params of `layer`. `start_carry` makes the first carry, which is zeros.

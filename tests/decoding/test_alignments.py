@@ -141,10 +141,37 @@ def test_one_program_for_all_lengths():
     assert len(traces) == 1
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf, "all -inf"])
+def test_a_time_without_probabilities_has_no_labels(broken):
+    good = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    z = good.copy()
+    z[0, 2] = -np.inf if broken == "all -inf" else [0.0, broken, 0.0]
+    labels, lengths, log_p = ctc_beam(z, 2, blank=2)
+    assert np.isnan(log_p[0]).all() and (lengths[0] == 0).all() and (labels[0] == 2).all()
+    for got, expected in zip((labels, lengths, log_p), ctc_beam(good, 2, blank=2), strict=True):
+        np.testing.assert_array_equal(got[1], expected[1])
+    # Beyond its length, it is not seen.
+    first = ctc_beam(Sequences(z, np.array([2, 4])), 2, blank=2)
+    for got, expected in zip(first, ctc_beam(good[:, :2], 2, blank=2), strict=True):
+        np.testing.assert_array_equal(got[0, :, :2] if got.ndim == 3 else got[0], expected[0])
+
+
+def test_without_times_there_are_no_labels():
+    """The one path of no times has the probability 1, and gives no labels."""
+    labels, lengths, log_p = ctc_beam(np.zeros((2, 0, 3)), 2)
+    assert labels.shape == (2, 2, 0) and lengths.tolist() == [[0, 0]] * 2 and log_p.tolist() == [[0.0, -np.inf]] * 2
+    labels, lengths = ctc_greedy(np.zeros((2, 0, 3)))
+    assert labels.shape == (2, 0) and lengths.tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("decode", [ctc_greedy, ctc_beam])
 def test_invalid_arguments(decode):
     with pytest.raises(ValueError, match=r"^z must be logits \(m, T, k\)"):
         decode(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="with k >= 1 classes"):
+        decode(np.zeros((2, 3, 0)))
+    with pytest.raises(ValueError, match="^z must be real numbers, got complex64"):
+        decode(np.zeros((2, 3, 4), "complex64"))
     with pytest.raises(ValueError, match="^blank must be"):
         decode(np.zeros((2, 3, 4)), blank=-1)
     with pytest.raises(ValueError, match="^lengths must be"):

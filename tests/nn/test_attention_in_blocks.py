@@ -64,6 +64,16 @@ def test_attention_in_blocks_is_that_at_once(queries, keys, block, causal, x64):
         np.testing.assert_array_equal(a[0], 0)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("queries", "keys"), [(0, 0), (0, 3), (3, 0)])
+def test_no_queries_or_no_keys(queries, keys, causal):
+    """A query without keys has y = 0, and nothing has a gradient."""
+    q, k = (np.ones((2, n, 1, 4), "float32") for n in (queries, keys))
+    v, dy = (np.ones((2, n, 1, 5), "float32") for n in (keys, queries))
+    for got, like in zip(in_blocks(q, k, v, dy, 2, causal=causal), (dy, q, k, v), strict=True):
+        np.testing.assert_array_equal(got, np.zeros_like(like))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_large_scores_neither_overflow_nor_lose_the_weights(dtype):
     """The weights of scores of about 1e6, of one key each, are one-hot; so each y is that key's value, and dv is 1."""

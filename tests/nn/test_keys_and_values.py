@@ -106,7 +106,10 @@ def decode_with_lengths(layer):
     ("call", "message"),
     [
         (lambda: decoding.read(NETWORK, PARAMS, TOKENS), r"^length must be that of the whole sequence, got None: "),
-        (lambda: nn.carried(nn.multi_head_attention(2)), r"from an earlier piece, got multi_head_attention\(2\): put"),
+        (
+            lambda: nn.carried(nn.multi_head_attention(2)),
+            r"from an earlier piece, got multi_head_attention\(2\): attention that is either causal or to a memory can",
+        ),
         (
             lambda: nn.carried(nn.multi_head_attention(2, causal=True)).infer(
                 params_of(nn.multi_head_attention(2, causal=True), (5, WIDTH)),

@@ -180,6 +180,7 @@ def test_statistics_and_a_carry():
     assert result.stats[1]["mean"].shape == (3,) and np.abs(result.stats[1]["mean"]).max() > 0
 
 
+CAUSAL = "attention that is either causal or to a memory can$"
 FORWARD = r"recurrent\(cell\), forward in time and from zeros, can$"
 
 
@@ -195,7 +196,13 @@ FORWARD = r"recurrent\(cell\), forward in time and from zeros, can$"
         ),
         (jaxnn.chain(nn.bidirectional(nn.gru_cell(4))), "bidirectional(gru_cell(4))", FORWARD),
         (nn.repeat(nn.recurrent(nn.gru_cell(4)), 2), "repeat(recurrent(gru_cell(4)), 2)", "put"),
-        (nn.multi_head_attention(2), "multi_head_attention(2)", "put"),
+        (nn.multi_head_attention(2), "multi_head_attention(2)", CAUSAL),
+        (jaxnn.chain(nn.transformer_block(2, 4)), "transformer_block(2, 4)", CAUSAL),
+        (
+            nn.multi_head_attention(2, causal=True, memory=True),
+            "multi_head_attention(2, causal=True, memory=True)",
+            CAUSAL,
+        ),
     ],
 )
 def test_what_cannot_continue_raises_with_its_name(layer, part, fix):

@@ -41,6 +41,7 @@ def recognize(path: Path, network: StoredNetwork) -> str:
     samples = samples - samples.mean()
     check_speech(path, samples)
     samples = trimmed(samples)
+    samples = samples / np.abs(samples).max()  # features have a smallest energy, which is that of recordings near 0
     return _string(samples, network) if strings else _digit(path, samples, network)
 
 

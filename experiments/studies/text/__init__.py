@@ -47,7 +47,7 @@ class Options(RunOptions):
     network: Literal["lstm", "transformer"] = "lstm"
     """A recurrent layer of long short-term memory, or four Transformer blocks, which see the last --n-steps alone."""
     units: int = 256
-    """Units of the recurrent layer, or numbers for each character in a Transformer."""
+    """Units of the recurrent layer, or numbers for each character in a Transformer, a multiple of 4."""
     dropout: float = 0.3
     """The dropout rate: after the embedding and the recurrent layer, or in each block."""
     epochs: int = 16

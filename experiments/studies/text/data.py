@@ -55,7 +55,7 @@ def read_text(path: Path, dev: bool) -> Text:
     """Read a text and split it: the last tenth is held out; for dev, the tenth before it, and the last is not used.
 
     Raises:
-      InvalidFileError: if it is not UTF-8, shorter than 1000 characters, or of too many different ones.
+      InvalidFileError: if it is not UTF-8, too short, or of one character alone or too many different ones.
       OSError: if it cannot be opened.
     """
     check_file(path, _MOST_BYTES)
@@ -72,6 +72,8 @@ def read_text(path: Path, dev: bool) -> Text:
         text = text[: len(text) * 9 // 10]
     points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     different, numbers = np.unique(points, return_inverse=True)
+    if len(different) < 2:
+        raise InvalidFileError(f"{path} must have at least 2 different characters, got {chr(different[0])!r} alone")
     if len(different) > _MOST_CHARACTERS:
         raise InvalidFileError(
             f"{path} must have at most {_MOST_CHARACTERS} different characters, got {len(different)}: is it a text?"

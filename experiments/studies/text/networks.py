@@ -14,7 +14,7 @@ from jaxnn.typing import Array, Key, Params
 
 _WIDTH = 64
 """Of the vectors of the characters, before a recurrent layer."""
-_BLOCKS, _HEADS = 4, 4
+_BLOCKS, HEADS = 4, 4
 
 
 def recurrent_network(characters: int, units: int, dropout: float, n_steps: int) -> LayersSpec:
@@ -32,7 +32,7 @@ def transformer(characters: int, units: int, dropout: float, n_steps: int) -> La
     layers = (
         nn.each_step(nn.embedding(characters, units)),
         nn.positions(),
-        *[nn.transformer_block(_HEADS, 4 * units, causal=True, dropout_rate=dropout)] * _BLOCKS,
+        *[nn.transformer_block(HEADS, 4 * units, causal=True, dropout_rate=dropout)] * _BLOCKS,
         nn.each_step(jaxnn.chain(nn.layer_norm(), jaxnn.dense(characters))),
     )
     return LayersSpec(jaxnn.chain(*layers), (n_steps,), in_dtype="int32")

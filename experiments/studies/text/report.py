@@ -13,6 +13,7 @@ from jaxnn.typing import Params
 
 _SHOWN = 40
 """Characters in the picture of those that are hard, the most frequent ones."""
+_SAMPLE = "sample, at temperature 0.8:"
 
 
 class Result(NamedTuple):
@@ -69,9 +70,9 @@ def write_report(result: Result, text: Text, part: str, folder: RunFolder) -> No
     ]
     tables.show(table)
     print(*map(terminal.wrap, notes), sep="\n")
-    print("", "sample, at temperature 0.8:", *result.sample.strip().split("\n")[:12], sep="\n")
+    print("", _SAMPLE, *result.sample.strip().split("\n")[:12], sep="\n")
     folder.write_text("sample.txt", result.sample)
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + f"\n\nsample:\n{result.sample}\n")
+    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + f"\n\n{_SAMPLE}\n{result.sample}\n")
     folder.write_json(
         "results.json",
         {"params": result.spec.n_params, f"{part}_nats": nats, "gradient_difference": result.difference},

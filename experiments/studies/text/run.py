@@ -12,7 +12,7 @@ from experiments.runs.progress import show_progress
 from experiments.runs.proof import make_proof
 from experiments.studies.text import Options
 from experiments.studies.text.data import Text, find_text, names_of, read_text
-from experiments.studies.text.networks import NETWORKS, continuation, nats_of_each, reads_windows
+from experiments.studies.text.networks import HEADS, NETWORKS, continuation, nats_of_each, reads_windows
 from experiments.studies.text.report import Result, write_report
 
 _UPDATES = 10
@@ -48,6 +48,8 @@ def run_study(options: Options, start: StartRun) -> None:
 def _check(options: Options) -> None:
     for name in ("units", "epochs", "n_steps", "batch_size"):
         check_at_least_one(name.replace("_", "-"), getattr(options, name))
+    if options.network == "transformer" and options.units % HEADS:
+        raise ValueError(f"--units must be a multiple of {HEADS} with --network transformer, got {options.units}")
     if not 0 <= options.seed < 2**31:
         raise ValueError(f"--seed must be from 0 to {2**31 - 1}, got {options.seed}")
     if not 0 <= options.dropout < 1:

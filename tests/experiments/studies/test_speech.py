@@ -488,7 +488,9 @@ def predicted(capsys, *argv):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("rate", "channels", "level"), [(8000, 1, 1.0), (44100, 2, 1.0), (16000, 1, 0.002)])
+@pytest.mark.parametrize(
+    ("rate", "channels", "level"), [(8000, 1, 1.0), (44100, 2, 1.0), (16000, 1, 0.002), (8000, 1, 1e-7)]
+)
 def test_a_persons_own_recording(done, done_strings, tmp_path, capsys, rate, channels, level):
     """At any rate, in stereo, quiet, with silence around it: the digits are those of the recording."""
     rng = np.random.default_rng(9)

@@ -112,7 +112,7 @@ def test_a_run_reports_the_held_out_text(finished, text_file):
     p = {i: (counts[i] + 1) / (len(text.train) + len(text.characters)) for i in range(len(text.characters))}
     entropy = np.mean([-np.log(p[i]) for i in text.held_out[1:].tolist()])
     assert re.search(rf"frequencies of characters +{entropy:.3f}", report)
-    assert (finished / "sample.txt").read_text() in report
+    assert "\n\nsample, at temperature 0.8:\n" + (finished / "sample.txt").read_text() in report
     assert {path.name for path in finished.glob("*.png")} == {"learning-curves.png", "characters.png"}
 
 
@@ -139,7 +139,8 @@ def test_sample_continues_a_prompt(finished, capsys):
         (("--prompt", "aZkQ"), "error: the prompt must consist of the 20 characters .*, got 'Q', 'Z'"),
         (("--prompt", ""), "error: --prompt must have at least one character"),
         (("--length", "0"), "error: --length must be at least 1, got 0"),
-        (("--temperature", "0"), "error: --temperature must be above 0, got 0.0"),
+        (("--temperature", "0"), "error: --temperature must be above 0 and finite, got 0.0"),
+        (("--temperature", "inf"), "error: --temperature must be above 0 and finite, got inf"),
         (("--seed", "-1"), "error: --seed must be from 0 to"),
     ):
         status, _, err = sample(*options)
@@ -152,6 +153,7 @@ def test_sample_continues_a_prompt(finished, capsys):
     [
         (b"", "must have at least 1000 characters to learn from, got 0"),
         (b"a\n" * 400, "must have at least 1000 characters to learn from, got 800"),
+        (b"a" * 1000, "must have at least 2 different characters, got 'a' alone"),
         (b"abc\n" * 400 + b"\xff", "must be a text in UTF-8, got the byte 0xff at 1600: save it as UTF-8"),
         ("".join(map(chr, range(0x4E00, 0x4E00 + 6000))).encode(), "at most 5000 different characters, got 6000"),
     ],
@@ -171,6 +173,7 @@ def test_a_file_of_something_else_is_one_line(content, message, tmp_path, capsys
         (("--n-steps", "1000"), "--n-steps must be at most 101"),
         (("--dropout", "1"), "--dropout must be from 0 to below 1, got 1.0"),
         (("--units", "0"), "--units must be at least 1, got 0"),
+        (("--network", "transformer", "--units", "10"), "--units must be a multiple of 4 with --network transformer"),
         (("--learning-rate", "-1"), "learning_rate must be"),
         (("--data-dir", "."), "--data-dir is for tinyshakespeare.txt, got --data too"),
     ],
