@@ -5,7 +5,6 @@ What people type most is here; each package holds the rest of its family:
 - `jaxnn.nn`: layers and the combinators that make layers of layers; `jaxnn.functional`: their pure functions
 - `jaxnn.losses`, `jaxnn.regularizers`, `jaxnn.metrics`
 - `jaxnn.models`: networks with their losses, and params in and out
-- `jaxnn.decoding`: labels from outputs over time
 - `jaxnn.data`: batches, splits, standardization, streams, augmentation
 - `jaxnn.optim`: optimizers and schedules by name, loss scaling, skipping what is not finite
 - `jaxnn.train`: objectives, steps, epochs, `fit` and `fit_stream`, checkpoints, early stopping
@@ -16,7 +15,7 @@ What people type most is here; each package holds the rest of its family:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from jaxnn import data, decoding, functional, losses, metrics, models, nn, optim, population, regularizers, train
+from jaxnn import data, functional, losses, metrics, models, nn, optim, population, regularizers, train
 from jaxnn.data import Batch, split, standardize
 from jaxnn.factories.decorator import factory
 from jaxnn.losses import Loss, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
