@@ -79,6 +79,11 @@ def within(lengths: Array | None, n_steps: int) -> Array | None:
     return None if lengths is None else jnp.arange(n_steps, dtype="int32")[None] < lengths.astype("int32")[:, None]
 
 
+def visible_keys(seen: Array | None, queries: int) -> Array | None:
+    """Return whether each of a number of queries sees each key, (m, queries, keys): those within, (m, keys)."""
+    return None if seen is None else jnp.broadcast_to(seen[:, None], (len(seen), queries, seen.shape[1]))
+
+
 def zero_beyond(mask: Array | None, tree: PyTree) -> PyTree:
     """Put 0 where a mask is False, in arrays that begin with its axes."""
     return tree if mask is None else jax.tree.map(lambda a: jnp.where(beside(mask, a), a, jnp.zeros((), a.dtype)), tree)

@@ -18,11 +18,12 @@ from jaxnn.sequences import (
     array_of,
     cotangent_with_lengths,
     split_lengths,
+    visible_keys,
     with_lengths,
     within,
     zero_beyond,
 )
-from jaxnn.typing import Array, Params, PyTree
+from jaxnn.typing import Array, Key, Params, PyTree
 
 __all__ = ["additive_attention", "additive_attention_backward", "additive_attention_forward"]
 
@@ -161,12 +162,7 @@ def additive_attention(n: int, init: InitializerName = "glorot") -> Layer:
     def init_params(key, in_shape):
         s, h = SEQUENCE_AND_MEMORY.check("in_shape", in_shape)
         (n_times, n_q), (_, n_k) = (structs(SEQUENCE_SHAPE.check("in_shape", array_of(one))).shape for one in (s, h))
-        sizes, keys = {"query": (n, n_q), "key": (n, n_k), "score": (1, n)}, jax.random.split(key, 3)
-        params = {
-            name: {"W": initial_weights(init, one, size, "W")}
-            for one, (name, size) in zip(keys, sizes.items(), strict=True)
-        }
-        return params, with_lengths_of(s, (n_times, n_k))
+        return three_matrices(init, jax.random.split(key, 3), n, n_q, n_k), with_lengths_of(s, (n_times, n_k))
 
     def forward(params, x, key=None):
         (s, lengths), (h, of_memory) = map(split_lengths, x)
@@ -174,8 +170,7 @@ def additive_attention(n: int, init: InitializerName = "glorot") -> Layer:
         mask, seen = within(lengths, s.shape[1]), within(of_memory, h.shape[1])
         s, h = zero_beyond(mask, s), zero_beyond(seen, h)
         q, k = s @ params["query"]["W"].T, h @ params["key"]["W"].T
-        visible = None if seen is None else jnp.broadcast_to(seen[:, None], (len(seen), s.shape[1], seen.shape[1]))
-        y, cache = additive_attention_forward(params["score"], q, k, h, visible)
+        y, cache = additive_attention_forward(params["score"], q, k, h, visible_keys(seen, s.shape[1]))
         return with_lengths(zero_beyond(mask, y), lengths), (s, lengths, of_memory, cache)
 
     def backward(params, cache, dy):
@@ -184,7 +179,7 @@ def additive_attention(n: int, init: InitializerName = "glorot") -> Layer:
         mask, seen = within(lengths, s.shape[1]), within(of_memory, h.shape[1])
         of_score, (dq, dk, dv) = additive_attention_backward(params["score"], cache, zero_beyond(mask, array_of(dy)))
         (of_query, ds), (of_key, dh) = (
-            _linear_backward(params[name], one, d) for name, one, d in (("query", s, dq), ("key", h, dk))
+            linear_backward(params[name], one, d) for name, one, d in (("query", s, dq), ("key", h, dk))
         )
         ds, dh = zero_beyond(mask, ds), zero_beyond(seen, add_cotangents(dh, dv))
         dx = cotangent_with_lengths(ds, lengths), cotangent_with_lengths(dh, of_memory)
@@ -193,7 +188,16 @@ def additive_attention(n: int, init: InitializerName = "glorot") -> Layer:
     return Layer(init_params, forward, backward)
 
 
-def _linear_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
+def three_matrices(init: InitializerName, keys: Key, n: int, n_q: int, n_k: int) -> Params:
+    """Return W_q, W_k and W of additive attention, `{"query": {"W": ...}, "key": ..., "score": ...}`, of three keys."""
+    sizes = {"query": (n, n_q), "key": (n, n_k), "score": (1, n)}
+    return {
+        name: {"W": initial_weights(init, one, size, "W")}
+        for one, (name, size) in zip(keys, sizes.items(), strict=True)
+    }
+
+
+def linear_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
     """Return dW and dx of z = x Wᵀ, as `dense_backward` derives them."""
     W = params["W"]
     return {"W": cast_like(W, jnp.tensordot(dz, x, ((0, 1), (0, 1))))}, cast_like(x, dz @ W)

@@ -22,6 +22,7 @@ from jaxnn.sequences import (
     array_of,
     cotangent_with_lengths,
     split_lengths,
+    visible_keys,
     with_lengths,
     within,
     zero_beyond,
@@ -265,7 +266,7 @@ def _with_bias(params: Params) -> Params:
 
 def _visible(causal: bool, seen: Array | None, queries: int, keys: int) -> Array | None:
     """Return which keys each query may see, (m or 1, queries, keys); `None` if all."""
-    of_keys = None if seen is None else jnp.broadcast_to(seen[:, None], (len(seen), queries, keys))
+    of_keys = visible_keys(seen, queries)
     if not causal:
         return of_keys
     before = jnp.tril(jnp.ones((queries, keys), bool))[None]

@@ -6,24 +6,31 @@ import jax.numpy as jnp
 from jaxnn.arrays import add_cotangents, cast_like, floats
 from jaxnn.constraints import Count, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.nn.alignments import SEQUENCE_AND_MEMORY, additive_attention_backward, additive_attention_forward
+from jaxnn.nn.alignments import (
+    SEQUENCE_AND_MEMORY,
+    additive_attention_backward,
+    additive_attention_forward,
+    linear_backward,
+    three_matrices,
+)
 from jaxnn.nn.cells import CELL, Cell
 from jaxnn.nn.gru_cells import gru_cell
-from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
+from jaxnn.nn.initializers import INITIALIZERS, InitializerName
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.lstm_cells import lstm_cell
 from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs, with_lengths_of
-from jaxnn.nn.through_time import run, run_backward
+from jaxnn.nn.through_time import run, run_backward, summed
 from jaxnn.sequences import (
     Sequences,
     array_of,
     cotangent_with_lengths,
     split_lengths,
+    visible_keys,
     with_lengths,
     within,
     zero_beyond,
 )
-from jaxnn.typing import Array, Params
+from jaxnn.typing import Array
 
 __all__ = ["recurrent_attention"]
 
@@ -68,11 +75,8 @@ def recurrent_attention(cell: Cell, n: int, init: InitializerName = "glorot") ->
     def init_params(key, in_shape):
         x, h = SEQUENCE_AND_MEMORY.check("in_shape", in_shape)
         (n_times, n_in), (_, n_k) = (structs(SEQUENCE_SHAPE.check("in_shape", array_of(one))).shape for one in (x, h))
-        sizes, keys = {"query": (n, *cell.state[0]), "key": (n, n_k), "score": (1, n)}, jax.random.split(key, 4)
-        params = {
-            name: {"W": initial_weights(init, one, size, "W")}
-            for one, (name, size) in zip(keys[:3], sizes.items(), strict=True)
-        }
+        keys = jax.random.split(key, 4)
+        params = three_matrices(init, keys[:3], n, cell.state[0][-1], n_k)
         return params | {"cell": cell.init(keys[3], (n_in + n_k,))}, with_lengths_of(x, (n_times, *cell.state[0]))
 
     def to_run(params, x, lengths, h, of_memory):
@@ -97,11 +101,10 @@ def recurrent_attention(cell: Cell, n: int, init: InitializerName = "glorot") ->
         dys = zero_beyond(within(lengths, x.shape[1]), array_of(dy)).swapaxes(0, 1)
         dlast = jax.tree.map(jnp.zeros_like, times[2])
         of_run, _, dxs = run_backward(reading, shared, *times, after, kept, dlast, dys)
-        W, dk = params["key"]["W"], of_run["k"]
-        dW = cast_like(W, jnp.tensordot(dk, h, ((0, 1), (0, 1))))
-        dh = zero_beyond(within(of_memory, h.shape[1]), add_cotangents(of_run["h"], cast_like(h, dk @ W)))
+        of_key, dh = linear_backward(params["key"], h, of_run["k"])
+        dh = zero_beyond(within(of_memory, h.shape[1]), add_cotangents(of_run["h"], dh))
         dx = cotangent_with_lengths(cast_like(x, dxs.swapaxes(0, 1)), lengths)
-        dparams = {name: of_run[name] for name in ("cell", "query", "score")} | {"key": {"W": dW}}
+        dparams = {name: of_run[name] for name in ("cell", "query", "score")} | {"key": of_key}
         return dparams, (dx, cotangent_with_lengths(dh, of_memory))
 
     return Layer(init_params, forward, backward)
@@ -121,7 +124,7 @@ def _reading(cell: Cell, seen: Array | None) -> Cell:
 
     def step(params, state, x):
         q = queries(params, state[0] @ params["query"]["W"].T)
-        visible = None if seen is None else jnp.broadcast_to(seen[:, None], (*q.shape[:2], seen.shape[1]))
+        visible = visible_keys(seen, q.shape[1])
         c, (*_, P) = additive_attention_forward(params["score"], q, params["k"], params["h"], visible)
         x = jnp.concatenate([x, rows(c)], -1)
         after, kept = cell.step(params["cell"], state, cell.project(params["cell"], x))
@@ -135,18 +138,11 @@ def _reading(cell: Cell, seen: Array | None) -> Cell:
         cache = queries(params, a @ W.T), params["k"], params["h"], queries(params, P)
         of_score, (dq, dk, dh) = additive_attention_backward(params["score"], cache, queries(params, dc))
         dq = rows(dq)
-        dparams = {"cell": _summed(of_step, of_project), "query": {"W": dq.T @ a}, "score": of_score, "k": dk, "h": dh}
+        of_cell = summed(jax.tree.map(jnp.zeros_like, params["cell"]), of_step, of_project)
+        dparams = {"cell": of_cell, "query": {"W": dq.T @ a}, "score": of_score, "k": dk, "h": dh}
         return dparams, (dbefore[0] + dq @ W, *dbefore[1:]), dx
 
     return Cell(cell.state, cell.init, step, backward)
-
-
-def _summed(*shares: Params) -> Params:
-    """Return the sum of dictionaries of dparams, some of which lack a leaf."""
-    total = {}
-    for share in shares:
-        total |= {name: total[name] + one if name in total else one for name, one in share.items()}
-    return total
 
 
 _QUERY = Sequences(jax.ShapeDtypeStruct((5, 2), "float32"), jax.ShapeDtypeStruct((), "int32"))

@@ -114,7 +114,7 @@ def run_backward(
         dstate, dstates = _scan(step, dstate, (states, kept, live, dys), not reverse)
         dparams, _, du = cell.backward(params, _rows(states), _rows(kept), _rows(dstates))
         of_project, dx = cell.project_backward(params, _rows(xs), du)
-        return (dstate, _sum(total, dparams, of_project)), _times(dx, length, m)
+        return (dstate, summed(total, dparams, of_project)), _times(dx, length, m)
 
     # As wide as the widest: float64 inputs make float64 gradients of float32 params.
     wide = jnp.result_type(xs, *start, *map(widened, jax.tree.leaves(params)))
@@ -164,7 +164,7 @@ def _where(live: Array, new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.where(beside(live, a), a, b), new, old)
 
 
-def _sum(total: Params, *shares: Params) -> Params:
+def summed(total: Params, *shares: Params) -> Params:
     """Add shares of dparams, some of which may be missing."""
     for share in shares:
         total = {**total, **{name: jax.tree.map(jnp.add, total[name], one) for name, one in share.items()}}
