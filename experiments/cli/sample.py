@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from experiments.runs.options import CacheOptions, check_at_least_one
+from experiments.runs.options import CacheOptions, check_at_least_one, check_seed
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ def run_command(options: Options) -> str:
     check_at_least_one("length", options.length)
     if not 0 < options.temperature < float("inf"):
         raise ValueError(f"--temperature must be above 0 and finite, got {options.temperature}")
-    if not 0 <= options.seed < 2**31:
-        raise ValueError(f"--seed must be from 0 to {2**31 - 1}, got {options.seed}")
+    check_seed(options.seed)
     if not options.prompt:
         raise ValueError("--prompt must have at least one character, got an empty text: omit it to begin a line")
     _, network = load_from_run(options.run)

@@ -68,3 +68,9 @@ def check_at_least_one(name: str, value: int) -> None:
         raise ValueError(f"--{name} must be at least 1, got {value}")
     if value >= 2**31:
         raise ValueError(f"--{name} must be at most {2**31 - 1}, got {value}")
+
+
+def check_seed(seed: int, n: int = 1) -> None:
+    """Raise a ValueError unless --seed and the n - 1 seeds after it are int32s of at least 0."""
+    if not 0 <= seed <= 2**31 - n:
+        raise ValueError(f"--seed must be from 0 to {2**31 - n}, got {seed}")

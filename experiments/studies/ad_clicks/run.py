@@ -9,7 +9,7 @@ import optax
 
 import jaxnn
 from experiments.runs.folder import RunError, RunFolder, StartRun
-from experiments.runs.options import check_at_least_one
+from experiments.runs.options import check_at_least_one, check_seed
 from experiments.runs.progress import show_progress
 from experiments.runs.proof import make_proof
 from experiments.studies.ad_clicks import Options
@@ -56,8 +56,7 @@ def _check(options: Options) -> None:
         raise ValueError(f"--rows must be at least {_PROVED_ON}, got {options.rows}")
     if options.batch_size > options.rows:
         raise ValueError(f"--batch-size must be from 1 to {options.rows}, the rows, got {options.batch_size}")
-    if not 0 <= options.seed < 2**31:
-        raise ValueError(f"--seed must be from 0 to {2**31 - 1}, got {options.seed}")
+    check_seed(options.seed)
     _optimizer(options)  # raises if the learning rate is invalid
     jaxnn.l2(options.l2)
 

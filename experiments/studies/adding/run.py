@@ -10,7 +10,7 @@ import jaxnn
 from experiments.reports import plots, tables, terminal
 from experiments.runs import proof
 from experiments.runs.folder import RunError, RunFolder, StartRun
-from experiments.runs.options import check_at_least_one
+from experiments.runs.options import check_at_least_one, check_seed
 from experiments.runs.progress import show_progress
 from experiments.studies.adding import Options
 from experiments.studies.adding.gradients import norms_through_time
@@ -59,8 +59,7 @@ def run_study(options: Options, start: StartRun) -> None:
         check_at_least_one(name.replace("_", "-"), getattr(options, name))
     if options.n_steps < 2:
         raise ValueError(f"--n-steps must be at least 2, got {options.n_steps}")
-    if not 0 <= options.seed < 2**31:
-        raise ValueError(f"--seed must be from 0 to {2**31 - 1}, got {options.seed}")
+    check_seed(options.seed)
     jaxnn.optimizer("adam", options.learning_rate)  # raises if the rate is invalid
     folder, results = start(), {}
     measured = draw(np.random.default_rng((options.seed, 2**31)), _MEASURED_ON, options.n_steps)

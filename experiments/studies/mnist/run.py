@@ -13,7 +13,7 @@ from experiments.networks import storage
 from experiments.networks.signals import layer_signals
 from experiments.runs.divergence import first_divergence, skipped_lines
 from experiments.runs.folder import RunError, RunFolder, StartRun
-from experiments.runs.options import OnNan, check_at_least_one
+from experiments.runs.options import OnNan, check_at_least_one, check_seed
 from experiments.runs.progress import show_progress
 from experiments.runs.proof import make_proof
 from experiments.studies.mnist import Options
@@ -101,8 +101,7 @@ def _preset(options: Options) -> Preset:
     preset = PRESETS[options.preset]._replace(**changes)
     for name in ("seeds", "epochs", "batch_size"):
         check_at_least_one(name.replace("_", "-"), getattr(preset, name))
-    if not 0 <= options.seed <= 2**31 - preset.seeds:
-        raise ValueError(f"--seed must be from 0 to {2**31 - preset.seeds}, got {options.seed}")
+    check_seed(options.seed, preset.seeds)
     preset.optimizer(1)  # raises if the learning rate is invalid
     return preset
 

@@ -12,7 +12,7 @@ import numpy as np
 import jaxnn
 from experiments.networks import storage
 from experiments.runs.folder import RunFolder, StartRun
-from experiments.runs.options import check_at_least_one
+from experiments.runs.options import check_at_least_one, check_seed
 from experiments.runs.progress import show_progress
 from experiments.studies.speech import Options
 from experiments.studies.speech.data import CLASSES, Recordings, features_of, find_recordings, read_recordings, split
@@ -46,8 +46,7 @@ def _seeds(options: Options) -> range:
     check_at_least_one("seeds", n)
     if options.epochs is not None:
         check_at_least_one("epochs", options.epochs)
-    if not 0 <= options.seed <= 2**31 - n:
-        raise ValueError(f"--seed must be from 0 to {2**31 - n}, got {options.seed}")
+    check_seed(options.seed, n)
     return range(options.seed, options.seed + n)
 
 

@@ -7,7 +7,7 @@ import jax
 import jaxnn
 from experiments.networks import storage
 from experiments.runs.folder import RunError, RunFolder, StartRun
-from experiments.runs.options import check_at_least_one
+from experiments.runs.options import check_at_least_one, check_seed
 from experiments.runs.progress import show_progress
 from experiments.runs.proof import make_proof
 from experiments.studies.text import Options
@@ -50,8 +50,7 @@ def _check(options: Options) -> None:
         check_at_least_one(name.replace("_", "-"), getattr(options, name))
     if options.network == "transformer" and options.units % HEADS:
         raise ValueError(f"--units must be a multiple of {HEADS} with --network transformer, got {options.units}")
-    if not 0 <= options.seed < 2**31:
-        raise ValueError(f"--seed must be from 0 to {2**31 - 1}, got {options.seed}")
+    check_seed(options.seed)
     if not 0 <= options.dropout < 1:
         raise ValueError(f"--dropout must be from 0 to below 1, got {options.dropout}")
     jaxnn.optimizer("adam", options.learning_rate)  # raises if the rate is invalid
