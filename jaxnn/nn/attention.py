@@ -11,7 +11,7 @@ from jaxnn.arrays import add_cotangents, cast_like, floats, widened
 from jaxnn.constraints import Constraint, Count, Flag, Floats, Mask, Nothing, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.attention_in_blocks import blockwise_attention_backward, blockwise_attention_forward
-from jaxnn.nn.combinators import carrying_nothing, init_of_pair
+from jaxnn.nn.combinators import carrying_in_inference, carrying_nothing
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
 from jaxnn.nn.layer import Carried, Layer
 from jaxnn.nn.linear import dense_backward, dense_forward
@@ -233,10 +233,7 @@ def _remembering(init: Any, heads: int) -> Carried:
         z = jnp.where((before + n <= keys.shape[1])[:, None, None], z, jnp.nan)
         return z, (keys, values, before + n)
 
-    def forward(params, x_and_carry, key=None):
-        raise ValueError("attention with a carry must be in inference, got a training: train on whole sequences")
-
-    return Carried(Layer(init_of_pair(init), forward, lambda params, cache, dy: forward(params, dy), infer), start)
+    return Carried(carrying_in_inference("attention", init, infer), start)
 
 
 _WHOLE_LENGTH = Constraint(

@@ -84,9 +84,8 @@ def carried(layer: Layer) -> Layer:
     """Return the layer from (x, carry) to (y, carry), which begins where an earlier piece of the sequence ended.
 
     A carry is what the layer remembers: the states of its recurrences, and the keys and values that causal attention
-    saw. If a sequence is cut into pieces, and the carry
-    of each is passed to the next, the outputs are those of the whole sequence. A piece may be one time, as when a text
-    is written letter by letter.
+    saw. If a sequence is cut into pieces, and the carry of each is passed to the next, the outputs are those of the
+    whole sequence. A piece may be one time, as when a text is written letter by letter.
 
     Derivation. y and the carry after a piece are functions of x and the carry before it, so a recurrence's backward
     begins with the cotangent of its last state instead of 0, and ends with that of its first.

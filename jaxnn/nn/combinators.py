@@ -16,7 +16,7 @@ from jaxnn.constraints import Constraint, Nothing, RandomKey, checked
 from jaxnn.factories.representation import in_few_words
 from jaxnn.marking.places import entry
 from jaxnn.nn.boundaries import call_forward, run_backward, run_forward, run_infer
-from jaxnn.nn.layer import WITH_CARRY, Carried, Layer, observe_nothing, observes
+from jaxnn.nn.layer import WITH_CARRY, Carried, Infer, Layer, observe_nothing, observes
 from jaxnn.nn.shapes import structs
 from jaxnn.typing import Key, Params, PyTree, Shapes
 
@@ -208,6 +208,15 @@ def init_of_pair(init: Callable[[Key, Shapes], tuple[Params, Shapes]]) -> Callab
         return params, (structs(y), structs(carry))
 
     return init_pair
+
+
+def carrying_in_inference(name: str, init: Callable[[Key, Shapes], tuple[Params, Shapes]], infer: Infer) -> Layer:
+    """Return the layer from (x, carry) to (y, carry) that infers, and raises ValueError in training."""
+
+    def forward(params, x_and_carry, key=None):
+        raise ValueError(f"{name} with a carry must be in inference, got a training: train on whole sequences")
+
+    return Layer(init_of_pair(init), forward, lambda params, cache, dy: forward(params, dy), infer)
 
 
 def carrying_nothing(layer: Layer) -> Layer:

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxnn.arrays import cast_like, floats, in_memory
 from jaxnn.constraints import Constraint, Count, Floats, Function, Leaves, OneOf, RandomKey, Real, checked
 from jaxnn.factories.decorator import factory
-from jaxnn.nn.combinators import init_of_pair
+from jaxnn.nn.combinators import carrying_in_inference
 from jaxnn.nn.initializers import INITIALIZERS, scale_hint
 from jaxnn.nn.layer import Carried, Layer
 from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs
@@ -242,10 +242,7 @@ def _counting(init: Any, rows: Any) -> Carried:
         p = jax.vmap(lambda first: rows(params, n_times, n, first, x.dtype))(before)
         return x + p, before + n_times
 
-    def forward(params, x_and_carry, key=None):
-        raise ValueError("positions with a carry must be in inference, got a training: train on whole sequences")
-
-    form = Layer(init_of_pair(init), forward, lambda params, cache, dy: forward(params, dy), infer)
+    form = carrying_in_inference("positions", init, infer)
     return Carried(form, lambda params, m, length: jnp.zeros(m, "int32"))
 
 
