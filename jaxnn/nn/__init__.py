@@ -39,6 +39,7 @@ from jaxnn.nn.recurrence import *
 from jaxnn.nn.repetition import *
 from jaxnn.nn.rescaling import *
 from jaxnn.nn.reshaping import *
+from jaxnn.nn.selection import *
 from jaxnn.nn.shapes import *
 from jaxnn.nn.simple_cells import *
 from jaxnn.nn.stepwise import *
@@ -47,6 +48,7 @@ from jaxnn.nn.summaries import *
 from jaxnn.nn.transformers import *
 from jaxnn.nn.transforms import *
 from jaxnn.nn.transposed_convolution import *
+from jaxnn.nn.tying import *
 from jaxnn.nn.upsampling import *
 from jaxnn.sequences import *
 

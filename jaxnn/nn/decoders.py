@@ -1,5 +1,8 @@
 """Recurrent decoders: a cell run over time that reads a memory by additive attention before each step."""
 
+from functools import partial
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 
@@ -16,8 +19,9 @@ from jaxnn.nn.alignments import (
 from jaxnn.nn.cells import CELL, Cell
 from jaxnn.nn.gru_cells import gru_cell
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName
-from jaxnn.nn.layer import Layer
+from jaxnn.nn.layer import Carried, Layer
 from jaxnn.nn.lstm_cells import lstm_cell
+from jaxnn.nn.recurrence import WITH_STATE, checked_state, start_of_pieces, zeros_of
 from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs, with_lengths_of
 from jaxnn.nn.through_time import run, run_backward, summed
 from jaxnn.sequences import (
@@ -36,13 +40,15 @@ __all__ = ["recurrent_attention"]
 
 
 @factory
-@checked(cell=CELL, n=Count(), init=OneOf(INITIALIZERS))
-def recurrent_attention(cell: Cell, n: int, init: InitializerName = "glorot") -> Layer:
+@checked(cell=CELL, n=Count(), init=OneOf(INITIALIZERS), state=OneOf(["zeros", "given"]))
+def recurrent_attention(
+    cell: Cell, n: int, init: InitializerName = "glorot", state: Literal["zeros", "given"] = "zeros"
+) -> Layer:
     """Return a layer that runs a cell over time which reads a memory h: s_t = step(s_{t-1}, [x_t, c_t]).
 
     The context c_t is additive attention with n hidden units, of which the query is the output a_{t-1} of the step
     before, the first array of s_{t-1}: c_t = Σ_j P_tj h_j with P_tj = softmax_j(W tanh(W_q a_{t-1} + W_k h_j)).
-    The products W_k h_j are computed once. y_t is the output of step t; s_0 is zeros.
+    The products W_k h_j are computed once. y_t is the output of step t.
 
     Derivation. The whole sequence shares W_k h and h as it shares the weights, so their cotangents are sums over time
     as well, which backward through time computes as it does dparams: from the cotangents of [x_t, c_t], that of c_t
@@ -52,6 +58,7 @@ def recurrent_attention(cell: Cell, n: int, init: InitializerName = "glorot") ->
       cell: one step, such as `gru_cell(128)`; its input is [x_t, c_t].
       n: the number of hidden units of the attention.
       init: how the three matrices of the attention are initialized.
+      state: what s_0 is: "zeros"; or "given", then the input is ((x, h), s_0) and the output (y, s_T).
 
     Returns:
       A `Layer` from (x (m, T, n_in), h (m, T_k, n_k)), each of which may be `Sequences`, to y (m, T, units). Keys
@@ -70,44 +77,54 @@ def recurrent_attention(cell: Cell, n: int, init: InitializerName = "glorot") ->
 
     Source: Bahdanau, Cho and Bengio, "Neural machine translation by jointly learning to align and translate", 2015.
     """
+    given = state == "given"
 
     @checked(key=RandomKey())
     def init_params(key, in_shape):
-        x, h = SEQUENCE_AND_MEMORY.check("in_shape", in_shape)
+        pair, start = WITH_STATE.check("in_shape", in_shape) if given else (in_shape, None)
+        x, h = SEQUENCE_AND_MEMORY.check("in_shape", pair)
         (n_times, n_in), (_, n_k) = (structs(SEQUENCE_SHAPE.check("in_shape", array_of(one))).shape for one in (x, h))
         keys = jax.random.split(key, 4)
-        params = three_matrices(init, keys[:3], n, cell.state[0][-1], n_k)
-        return params | {"cell": cell.init(keys[3], (n_in + n_k,))}, with_lengths_of(x, (n_times, *cell.state[0]))
+        params = three_matrices(init, keys[:3], n, cell.state[0][-1], n_k) | {"cell": cell.init(keys[3], (n_in + n_k,))}
+        y = with_lengths_of(x, (n_times, *cell.state[0]))
+        return params, ((structs(y), start) if given else y)
 
-    def to_run(params, x, lengths, h, of_memory):
+    def to_run(params, x, lengths, h, of_memory, start):
         """Return the cell, what is shared by all times, and the other arguments of `run`."""
         mask, seen = within(lengths, x.shape[1]), within(of_memory, h.shape[1])
         shared = {name: params[name] for name in ("cell", "query", "score")} | {"k": h @ params["key"]["W"].T, "h": h}
-        start = tuple(jnp.zeros((len(x), *shape), jnp.result_type(x, h)) for shape in cell.state)
-        return _reading(cell, seen), shared, (x.swapaxes(0, 1), None if mask is None else mask.T, start, False)
+        first = zeros_of(cell, (len(x),), [x, h]) if start is None else start
+        first = tuple(a.astype(jnp.result_type(x, h, *first)) for a in first)
+        return _reading(cell, seen), shared, (x.swapaxes(0, 1), None if mask is None else mask.T, first, False)
 
-    def forward(params, pair, key=None):
+    def forward(params, x, key=None):
+        pair, start = WITH_STATE.check("x", x) if given else (x, None)
         (x, lengths), (h, of_memory) = map(split_lengths, pair)
+        start = None if start is None else checked_state(cell, start, len(x))
         mask = within(lengths, x.shape[1])
         x, h = zero_beyond(mask, floats(x, "x")), zero_beyond(within(of_memory, h.shape[1]), floats(h, "x"))
-        reading, shared, times = to_run(params, x, lengths, h, of_memory)
-        _, after, kept = run(reading, shared, *times)
+        reading, shared, times = to_run(params, x, lengths, h, of_memory, start)
+        last, after, kept = run(reading, shared, *times)
         y = with_lengths(zero_beyond(mask, after[0].swapaxes(0, 1)), lengths)
-        return y, ((x, lengths, h, of_memory), after, kept)
+        return ((y, last) if given else y), ((x, lengths, h, of_memory, start), after, kept)
 
     def backward(params, cache, dy):
-        (x, lengths, h, of_memory), after, kept = cache
-        reading, shared, times = to_run(params, x, lengths, h, of_memory)
+        (x, lengths, h, of_memory, start), after, kept = cache
+        reading, shared, times = to_run(params, x, lengths, h, of_memory, start)
+        dy, dlast = dy if given else (dy, jax.tree.map(jnp.zeros_like, times[2]))
         dys = zero_beyond(within(lengths, x.shape[1]), array_of(dy)).swapaxes(0, 1)
-        dlast = jax.tree.map(jnp.zeros_like, times[2])
-        of_run, _, dxs = run_backward(reading, shared, *times, after, kept, dlast, dys)
+        of_run, dstart, dxs = run_backward(reading, shared, *times, after, kept, dlast, dys)
         of_key, dh = linear_backward(params["key"], h, of_run["k"])
         dh = zero_beyond(within(of_memory, h.shape[1]), add_cotangents(of_run["h"], dh))
         dx = cotangent_with_lengths(cast_like(x, dxs.swapaxes(0, 1)), lengths)
         dparams = {name: of_run[name] for name in ("cell", "query", "score")} | {"key": of_key}
-        return dparams, (dx, cotangent_with_lengths(dh, of_memory))
+        dpair = dx, cotangent_with_lengths(dh, of_memory)
+        return dparams, ((dpair, jax.tree.map(cast_like, start, dstart)) if given else dpair)
 
-    return Layer(init_params, forward, backward)
+    in_pieces = None
+    if not given:
+        in_pieces = Carried(recurrent_attention(cell, n, init, "given"), partial(start_of_pieces, cell))
+    return Layer(init_params, forward, backward, carried=in_pieces)
 
 
 def _reading(cell: Cell, seen: Array | None) -> Cell:
@@ -150,5 +167,9 @@ _MEMORY = Sequences(jax.ShapeDtypeStruct((6, 3), "float32"), jax.ShapeDtypeStruc
 
 CASES = {
     "recurrent_attention": (lambda: recurrent_attention(lstm_cell(4), 3), (_QUERY.x, _MEMORY.x)),
+    "recurrent_attention_given": (
+        lambda: recurrent_attention(lstm_cell(4), 3, state="given"),
+        ((_QUERY.x, _MEMORY), (jax.ShapeDtypeStruct((4,), "float32"),) * 2),
+    ),
     "recurrent_attention_lengths": (lambda: recurrent_attention(gru_cell(4), 3), (_QUERY, _MEMORY)),
 }

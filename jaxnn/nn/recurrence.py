@@ -84,21 +84,21 @@ def recurrent(
 
     @checked(key=RandomKey())
     def init(key, in_shape):
-        x, state_shape = _WITH_STATE.check("in_shape", in_shape) if given else (in_shape, None)
+        x, state_shape = WITH_STATE.check("in_shape", in_shape) if given else (in_shape, None)
         n_steps, *at_one_time = structs(_SHAPE.check("in_shape", array_of(x))).shape
         params = cell.init(key, tuple(at_one_time))
         if learned:
-            params = params | {"start": _zeros(cell, (), jax.tree.leaves(params))}
+            params = params | {"start": zeros_of(cell, (), jax.tree.leaves(params))}
         out = cell.state[0]
         y = with_lengths_of(x, (n_steps, *out)) if outputs == "all" else out
         return params, ((structs(y), state_shape) if given else y)
 
     def run_all(params, x):
-        x, start = _WITH_STATE.check("x", x) if given else (x, None)
+        x, start = WITH_STATE.check("x", x) if given else (x, None)
         x, lengths = split_lengths(x)
         x, of_cell = _SEQUENCES.check("x", floats(x, "x")), _without_start(params)
         mask = within(lengths, x.shape[1])
-        start = _start(cell, params, x) if start is None else _checked(cell, start, len(x))
+        start = _start(cell, params, x) if start is None else checked_state(cell, start, len(x))
         first = _like_states(start, params, x)
         last, after, kept = run(cell, of_cell, *_time_first(x, mask), first, reverse)
         y = with_lengths(zero_beyond(mask, after[0].swapaxes(0, 1)), lengths) if outputs == "all" else last[0]
@@ -128,7 +128,7 @@ def recurrent(
 
     in_pieces = None
     if state == "zeros" and not reverse:
-        in_pieces = Carried(recurrent(cell, outputs, state="given", remat=remat), partial(_start_of_pieces, cell))
+        in_pieces = Carried(recurrent(cell, outputs, state="given", remat=remat), partial(start_of_pieces, cell))
     return Layer(init, forward, backward, lambda params, stats, x: run_all(params, x)[0], carried=in_pieces)
 
 
@@ -140,9 +140,10 @@ _SHAPE = Constraint(
 )
 
 
-_WITH_STATE = Constraint(
+WITH_STATE = Constraint(
     "(x, state), with the state before the first step", fix="state='zeros' needs none", test=is_pair
 )
+"""The constraint of what a recurrence from a given state takes."""
 
 
 _SEQUENCES = Constraint(
@@ -152,7 +153,7 @@ _SEQUENCES = Constraint(
 )
 
 
-def _checked(cell: Cell, state: State, m: int) -> State:
+def checked_state(cell: Cell, state: State, m: int) -> State:
     """Return a state that was given, as a tuple; raise ValueError if it is that of another cell or other examples."""
     shapes, given = tuple((m, *shape) for shape in cell.state), jax.tree.map(jnp.shape, state)
     Constraint(
@@ -183,14 +184,16 @@ def _start(cell: Cell, params: Params, x: Array) -> State:
     m = x.shape[:1]
     if "start" in params:
         return jax.tree.map(lambda a: jnp.broadcast_to(a[None], m + a.shape), params["start"])
-    return _zeros(cell, m, [x, *jax.tree.leaves(params)])
+    return zeros_of(cell, m, [x, *jax.tree.leaves(params)])
 
 
-def _start_of_pieces(cell: Cell, params: Params, m: int, length: int | None) -> State:
-    return _zeros(cell, (m,), jax.tree.leaves(params))
+def start_of_pieces(cell: Cell, params: Params, m: int, length: int | None) -> State:
+    """Return the state before the first piece, zeros: what `Carried.start` is for a recurrence."""
+    return zeros_of(cell, (m,), jax.tree.leaves(params))
 
 
-def _zeros(cell: Cell, m: Shape, like: list[Array]) -> State:
+def zeros_of(cell: Cell, m: Shape, like: list[Array]) -> State:
+    """Return a state of zeros (*m, ...), in the dtype that the arrays have together."""
     dtype = jnp.result_type(*like) if like else jnp.result_type(float)
     return tuple(jnp.zeros(m + shape, dtype) for shape in cell.state)
 
