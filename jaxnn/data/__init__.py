@@ -2,6 +2,7 @@
 
 from jaxnn.data.augmentation import Augmentation, compose, gaussian_noise, random_crop, random_flip
 from jaxnn.data.batches import Batch, batch_indices
+from jaxnn.data.buckets import bucketed_batches, padding
 from jaxnn.data.encoding import one_hot
 from jaxnn.data.examples import check_batch
 from jaxnn.data.long_sequences import pieces
@@ -26,6 +27,7 @@ __all__ = [
     "Standardizer",
     "batch_indices",
     "bilinear",
+    "bucketed_batches",
     "check_batch",
     "compose",
     "elastic_deformation",
@@ -34,6 +36,7 @@ __all__ = [
     "host_batches",
     "k_folds",
     "one_hot",
+    "padding",
     "pieces",
     "random_crop",
     "random_flip",

@@ -16,6 +16,7 @@ from jaxnn.data.batches import Batch, number_of_examples, take
 from jaxnn.data.examples import check_floats, check_rows, checked, on_host
 from jaxnn.data.splitting import SEED
 from jaxnn.data.weights import beside_normalizer, check_weight, simplified
+from jaxnn.sequences import Sequences
 from jaxnn.typing import PyTree
 from jaxnn.validation import warn_outside
 
@@ -91,12 +92,17 @@ def batch_after(batches: Callable[[int], Iterable[Batch]], epoch: int, n: int) -
 def stacked(batches: Iterable[Batch], size: int) -> Iterator[tuple[Batch, int]]:
     """Stack batches into groups, each leaf (size, ...); yield each group with its number of batches.
 
-    Every group is a new array, since on a CPU the device may use its memory without a copy.
+    Every group is a new array, since on a CPU the device may use its memory without a copy. A batch of other shapes, of
+    longer or shorter sequences, begins a new group.
     """
-    n, group = 0, Batch((), ())
+    n, group, shapes = 0, Batch((), ()), []
     for batch in batches:
         arrays, structure = jax.tree.flatten(batch)
+        if n and shapes != [*map(np.shape, arrays)]:
+            yield group, n
+            n = 0
         if n == 0:
+            shapes = [*map(np.shape, arrays)]
             group = structure.unflatten([np.zeros((size, *np.shape(a)), np.asarray(a).dtype) for a in arrays])
         for target, a in zip(jax.tree.leaves(group), arrays, strict=True):
             target[n] = a
@@ -184,7 +190,7 @@ def _shared(batches: Iterator, steps: int) -> Callable[[int], Iterator]:
 
 
 def of_one_size(batches: Callable[[int], Iterable], many: float) -> Callable[[int], Iterator[Batch]]:
-    """Validate batches, add weights and normalizers, and pad them to the size of the first.
+    """Validate batches, add weights and normalizers, and pad them to the number of examples of the first.
 
     Warn if the first epoch has more than `many` batches.
     """
@@ -249,17 +255,25 @@ def _checked(item: Any, first: PyTree) -> Batch:
 def _check_like_first(batch: PyTree, first: PyTree) -> None:
     named, names = jax.tree_util.tree_flatten_with_path(dict(zip("xy", batch, strict=True)))
     expected, structure = jax.tree.flatten(dict(zip("xy", first, strict=True)))
+    with_time = jax.tree.leaves(jax.tree.map(_with_time, first, is_leaf=lambda a: isinstance(a, Sequences)))
     if names != structure:
         raise ValueError(f"x and y must be the arrays of the first batch, {structure}, got {names}")
-    for (path, a), like in zip(named, expected, strict=True):
+    for (path, a), like, has_time in zip(named, expected, with_time, strict=True):
         name = f"{path[0].key}{jax.tree_util.keystr(path[1:])}"
         if path[0].key == "x" and jnp.issubdtype(like.dtype, jnp.floating):
             check_floats(name, a, a)
-        if a.dtype != like.dtype or a.shape[1:] != like.shape[1:] or a.shape[0] > like.shape[0]:
+        kept = 2 if has_time else 1
+        if a.dtype != like.dtype or a.shape[kept:] != like.shape[kept:] or a.shape[0] > like.shape[0]:
+            other = "fewer rows or another number of times" if has_time else "fewer rows"
             raise ValueError(
-                f"{name} must be {like.dtype} {like.shape} as in the first batch, or have fewer rows, "
+                f"{name} must be {like.dtype} {like.shape} as in the first batch, or have {other}, "
                 f"got {a.dtype} {a.shape}"
             )
+
+
+def _with_time(a: Any) -> Any:
+    """Return whether an array has an axis of time, of which batches may have more or less; of both of `Sequences`."""
+    return Sequences(True, False) if isinstance(a, Sequences) else False
 
 
 _ITEM = Constraint(

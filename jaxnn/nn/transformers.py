@@ -61,8 +61,7 @@ def transformer_block(
       dropout_rate: of what each f returns, in training.
       activation: between the two dense layers, a name in `ACTIVATIONS`; the published one is "relu".
       memory: whether the block also reads another sequence, as a decoder reads its encoder: then the input is
-        (x, memory), and the output (y, memory), for the next block. After the last one,
-        `layer_from(lambda params, pair: pair[0])` returns y alone. To decode, call `carried` of the blocks before it.
+        (x, memory), and the output (y, memory), for the next block. After the last one, `select(0)` returns y alone.
       block: of the attention in blocks, as `multi_head_attention` takes it.
 
     Returns:

@@ -71,10 +71,11 @@ def fit_stream(
     The device holds at most prefetch + 1 groups and prefetch + 2 copies of the training state, since a state is kept
     until the group after it is known to be finite; the host holds the group that is being read.
 
-    The first batch sets the size. A shorter one, such as the last of an epoch, is padded with examples of weight 0, so
-    that nothing is compiled twice. A batch with weights and without `normalizer` is averaged by its own weights; for
-    weights that mean the same in every batch, as in `fit`, its `normalizer` is its number of examples times the mean
-    weight of all data, as `host_batches` sets it.
+    The first batch sets the size. A smaller one, such as the last of an epoch, is padded with examples of weight 0, so
+    that nothing is compiled twice. `Sequences` may have more or fewer times from batch to batch, as those of
+    `bucketed_batches` have: a program is compiled for each number of times. A batch with weights and without
+    `normalizer` is averaged by its own weights; for weights that mean the same in every batch, as in `fit`, its
+    `normalizer` is its number of examples times the mean weight of all data, as `host_batches` sets it.
 
     Args:
       objective: what to minimize.
