@@ -23,6 +23,7 @@ NAMES = (
     "regularization",
     "speech",
     "text",
+    "translation",
     "vectorization",
 )
 """The experiments that `list` shows. Each is a folder in this one, whose `__init__.py` declares its `STUDY`."""

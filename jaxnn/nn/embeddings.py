@@ -19,7 +19,7 @@ from jaxnn.constraints import (
 )
 from jaxnn.factories.decorator import factory
 from jaxnn.indices import Indices
-from jaxnn.nn.initializers import INITIALIZERS, scale_hint
+from jaxnn.nn.initializers import INITIALIZERS, initial_weights, scale_hint
 from jaxnn.nn.layer import Layer
 from jaxnn.typing import Array, Initializer, Params
 from jaxnn.validation import unless_lengths
@@ -28,8 +28,8 @@ __all__ = ["embedding", "embedding_backward", "embedding_forward"]
 
 _PARAMS = Leaves(E="vocabulary n")
 _NORMAL = jax.nn.initializers.normal(1.0)
-_NAMES = ("zeros", "normal")
-"""The named initializers whose deviation does not depend on the number of inputs, which a row of E does not have."""
+_NAMES = ("zeros", "normal", "lecun")
+"""The named initializers whose deviation does not depend on the number of units, which a row of E does not have."""
 
 
 _SHAPE_OF_WORDS = Constraint(
@@ -85,15 +85,16 @@ def embedding_backward(params: Params, x: Array, dy: Array) -> tuple[Params, Arr
 
 @factory(computes="embedding_forward(params, x)")
 @checked(vocabulary=Count(), n=Count(), init=OneOf(_NAMES, fix=scale_hint) | Function("key", "shape", "dtype"))
-def embedding(vocabulary: int, n: int, init: Literal["zeros", "normal"] | Initializer = _NORMAL) -> Layer:
+def embedding(vocabulary: int, n: int, init: Literal["zeros", "normal", "lecun"] | Initializer = _NORMAL) -> Layer:
     """Return a layer that looks up n numbers for each whole number; `embedding_backward` derives its gradient.
 
     Args:
       vocabulary: how many whole numbers there are, 0 to vocabulary - 1.
       n: the size of a vector.
-      init: how E is initialized, "zeros", "normal" (with the deviation 0.01 of `INITIALIZERS`), or any initializer of
-        `jax.nn.initializers`; a standard normal by default. With "normal", a row that training never looks up stays
-        near 0, and adds almost nothing.
+      init: how E is initialized, "zeros", "normal" (with the deviation 0.01 of `INITIALIZERS`), "lecun" (1/√n, as W of
+        a dense layer of n inputs, for an E that is `tied` to one), or any initializer of `jax.nn.initializers`; a
+        standard normal by default. With "normal", a row that training never looks up stays near 0, and adds almost
+        nothing.
 
     Returns:
       A `Layer` with params `{"E": (vocabulary, n)}`, from whole numbers (...) to floats (..., n).
@@ -113,6 +114,8 @@ def embedding(vocabulary: int, n: int, init: Literal["zeros", "normal"] | Initia
 
     @checked(key=RandomKey(), in_shape=_SHAPE_OF_WORDS)
     def init_params(key, in_shape):
+        if init == "lecun":
+            return {"E": initial_weights(init, key, (vocabulary, n), "W")}, (*in_shape.shape, n)
         initializer = init if callable(init) else INITIALIZERS[init]()
         return {"E": initializer(key, (vocabulary, n), jnp.result_type(float))}, (*in_shape.shape, n)
 

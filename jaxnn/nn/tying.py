@@ -1,11 +1,12 @@
 """Tied params: one array at several places of a network, such as the vectors of words that are read and written."""
 
+from functools import partial
 from typing import Any
 
 import jax
 
 from jaxnn.arrays import add_cotangents
-from jaxnn.constraints import Constraint, Each, checked
+from jaxnn.constraints import Constraint, Each, ParamsTree, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.marking.places import SHARED
 from jaxnn.nn.activations import tanh
@@ -19,7 +20,7 @@ from jaxnn.nn.simple_cells import simple_cell
 from jaxnn.nn.stepwise import each_step
 from jaxnn.typing import Array, Params
 
-__all__ = ["tied"]
+__all__ = ["tied", "untie"]
 
 _PATH = Constraint(
     "the path of an array in a dictionary of the params, such as '0/E'",
@@ -66,13 +67,9 @@ def tied(layer: Layer, *paths: str) -> Layer:
     "Tying word vectors and word classifiers", 2017.
     """
     _SEVERAL.check("paths", paths)
-    first, *others = [tuple(path.split("/")) for path in paths]
-
-    def everywhere(params):
-        array = _at(params, first)
-        for keys in others:
-            params = _with(params, keys, array)
-        return params
+    places = [tuple(path.split("/")) for path in paths]
+    first, *others = places
+    everywhere = partial(_everywhere, places)
 
     def once(params):
         for keys in others:
@@ -102,6 +99,46 @@ def tied(layer: Layer, *paths: str) -> Layer:
     return layer._replace(
         init=init, forward=forward, backward=backward, infer=infer, parts=lambda params: [params], carried=form
     )
+
+
+_TIED = Constraint(
+    "a layer that tied made",
+    rejects=(dense(2), None),
+    test=lambda layer: getattr(getattr(layer, "factory_call", None), "factory", None) is tied,
+)
+
+
+@checked(layer=_TIED, params=ParamsTree())
+def untie(layer: Layer, params: Params) -> Params:
+    """Return the params of the layer inside `tied`, with the array at each of its places, to use the parts of it alone.
+
+    Args:
+      layer: what `tied` returned.
+      params: its params.
+
+    Raises:
+      ValueError: if the layer is another.
+
+    Example:
+      >>> import jax, jaxnn
+      >>> from jaxnn import nn
+      >>> layer = tied(jaxnn.chain(nn.embedding(50, 8), jaxnn.tanh(), jaxnn.dense(50)), "0/E", "2/W")
+      >>> params, _ = layer.init(jax.random.key(0), jax.ShapeDtypeStruct((), "int32"))
+      >>> of_words, _, of_logits = untie(layer, params)
+      >>> of_logits["W"] is of_words["E"]
+      True
+    """
+    call: Any = getattr(layer, "factory_call", None)  # the constraint has checked it
+    return _everywhere([tuple(path.split("/")) for path in call.arguments["paths"]], params)
+
+
+def _everywhere(places: list[tuple[str, ...]], params: Params) -> Params:
+    """Return params with the array at the first place at the others too."""
+    first, *others = places
+    array = _at(params, first)
+    for keys in others:
+        params = _with(params, keys, array)
+    return params
 
 
 def _shape_at(params: Params, path: str) -> Any:
