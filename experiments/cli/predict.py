@@ -1,4 +1,4 @@
-"""Classify new data with a network of a run: a photo, a recording, or the rows of a CSV or npz file.
+"""Classify new data with a network of a run: a photo, a recording, or the rows of a CSV or npz file; or translate.
 
 predict RUN IMAGE: with a run of catvnoncat, print the class of a photo and its probability. The photo may be a PNG or
 JPEG of any size, in color or gray. It is rotated by its EXIF orientation, put on a white background if transparent, and
@@ -13,6 +13,9 @@ largest one and at least 0.4 times as large, there is an error; smaller ones are
 predict RUN FILE.wav: with a run of speech, print the digit of a recording, and its probability; with a run of speech
 --strings, the digits that follow each other. The recording may be a WAV file of PCM or floats, of any rate, number of
 channels and loudness. It becomes one channel of 8 kHz, without silence at its ends.
+
+predict RUN SENTENCE: with a run of translation, print the translation of an English sentence, which is quoted: predict
+RUN "A man in a red shirt."
 
 predict RUN FILE: with a run on your own file (sweep FILE, run ladder --data FILE), print the class of each row of
 another file and the probability of each class, as CSV. The file needs the same columns, in any order; further columns
@@ -33,8 +36,8 @@ from experiments.runs.options import CacheOptions
 if TYPE_CHECKING:
     from experiments.networks.storage import StoredNetwork
 
-_OF_HANDWRITING, _OF_SPEECH = ("mnist", "sweep-mnist"), "speech"
-"""The experiments whose networks take images of MNIST, and the one whose networks take recordings."""
+_OF_HANDWRITING, _OF_SPEECH, _OF_TRANSLATION = ("mnist", "sweep-mnist"), "speech", "translation"
+"""The experiments whose networks take images of MNIST, and those whose networks take recordings and sentences."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Options(CacheOptions):
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The results folder of a run."""
-    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
-    """The photo, the recording, or the file with rows."""
+    file: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
+    """The photo, the recording, or the file with rows; or the sentence."""
     network: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
     """A network of the run, by the name of its file. By default the best on dev for rows, else the deepest."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: printed)")] = None
@@ -52,24 +55,35 @@ class Options(CacheOptions):
 
 
 def run_command(options: Options) -> str:
-    """Return the class of a photo or a recording as text, or the predictions of rows as CSV.
+    """Return the class of a photo or a recording as text, the predictions of rows as CSV, or a translation.
 
     Raises:
       ValueError: if the run has no network for the file, or the file is invalid.
       OSError: if a file cannot be read or written.
     """
+    experiment, file = _experiment(options.run), Path(options.file)
+    if experiment == _OF_TRANSLATION:
+        return _translate(options)
     name, network = _load_classifier(options.run, options.network)
-    experiment = _experiment(options.run)
     if network.image_shape is None and experiment not in (*_OF_HANDWRITING, _OF_SPEECH):
-        return _classify_rows(options, name, network)
+        return _classify_rows(options, file, name, network)
     if options.out:
         got = "a recording" if experiment == _OF_SPEECH else "a photo"
         raise ValueError(f"--out must be used with a file of rows, got {got}: its class is printed")
     if experiment == _OF_SPEECH:
         from experiments.studies.speech.new_recordings import recognize
 
-        return recognize(options.file, network)
-    return _classify_photo(network, options.file)
+        return recognize(file, network)
+    return _classify_photo(network, file)
+
+
+def _translate(options: Options) -> str:
+    from experiments.studies.translation.saved import translate_sentence
+
+    for name in ("network", "out"):
+        if getattr(options, name):
+            raise ValueError(f"--{name} must be omitted with a run of translation, got {getattr(options, name)}")
+    return translate_sentence(options.run, options.file)
 
 
 def _load_classifier(run: Path, name: str) -> tuple[str, "StoredNetwork"]:
@@ -109,7 +123,7 @@ def _classify_photo(network: "StoredNetwork", photo: Path) -> str:
     return f"{network.classes[best]} with probability {probabilities[best]:.2f}"
 
 
-def _classify_rows(options: Options, name: str, network: "StoredNetwork") -> str:
+def _classify_rows(options: Options, file: Path, name: str, network: "StoredNetwork") -> str:
     from experiments.datasets.new_rows import read_rows
     from experiments.networks import predictions
     from experiments.runs.config import read_config
@@ -127,15 +141,15 @@ def _classify_rows(options: Options, name: str, network: "StoredNetwork") -> str
         raise ValueError(f"--out must be outside the run's folder, got {options.out}")
     if not options.network:
         name, network = _load_classifier(options.run, _best(config.study.name, options.run))
-    rows = read_rows(options.file, options.run, config.options)
-    predicted = predictions.classify(options.file, rows, network)
+    rows = read_rows(file, options.run, config.options)
+    predicted = predictions.classify(file, rows, network)
     text = predictions.to_csv(predicted, network.classes)
     ranked = "" if options.network else ", the run's best on dev"
     notes = [f"by {name}, {network.spec}{ranked}", *rows.notes]
     if rows.labels is not None:
         notes.append(predictions.accuracy(predicted, rows.labels, network.classes))
         trained_on = config.json.get("data")
-        if isinstance(trained_on, dict) and digest(options.file) in trained_on.values():
+        if isinstance(trained_on, dict) and digest(file) in trained_on.values():
             notes.append("note: this is the run's own data file: most of its rows are training rows")
     notes = [printable(line) for line in notes]
     if options.out is None:

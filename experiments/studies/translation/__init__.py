@@ -24,12 +24,11 @@ STUDY = Study(
     expected="EXPECTED",
     notes=(
         "The data are those of Multi30k, task 1: train, val and test_2016_flickr, each .en and .de, as they are or "
-        "with .gz, of data/task1/raw of github.com/multi30k/dataset, in --data-dir or, if that is not given, "
-        "in $JAXNN_DATA or ./data, or in the folder multi30k of one of these. The length penalty of the beam search is chosen on val; "
-        "the test set is translated once. BLEU is sacrebleu's, of cased text that is not tokenized before; its "
-        "signature is in the report. Settings were chosen by the loss on val.\n\n"
-        'predict RUN "..." translates a sentence of your own; it needs sentencepiece, as the study does, which with '
-        "sacrebleu is in the extra jaxnn[translation]."
+        "with .gz, of data/task1/raw of github.com/multi30k/dataset, in --data-dir or, if that is not given, in "
+        "$JAXNN_DATA or ./data, or in the folder multi30k of one of these. The length penalty of the beam search is "
+        "chosen on val; the test set is translated once. BLEU is sacrebleu's, of cased text that is not tokenized "
+        "before; its signature is in the report. Settings were chosen by the loss on val.\n\n"
+        'predict RUN "..." translates a sentence of your own.'
     ),
 )
 
