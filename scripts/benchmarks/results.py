@@ -1,9 +1,9 @@
 """scripts/bench results: train what was published, and compare the errors that are reached.
 
-Every preset of mnist for a CPU is trained with three seeds, and so are the networks of speech; strings of digits, text
-and adding with one. A row misses if its error is above its bar, which is the published error unless the row has
-another: the median of the seeds, or the ensemble's error if the preset is a committee. The table is printed as
-Markdown.
+Every preset of mnist for a CPU is trained with three seeds, and so are the networks of speech; strings of digits, text,
+adding and translation with one. A row misses if its error is above its bar, or its BLEU below, which is the published
+error unless the row has another: the median of the seeds, or the ensemble's error if the preset is a committee. The
+table is printed as Markdown.
 
 Runs are kept in --runs-dir. If the benchmark is interrupted, the next call resumes the run that was not finished, and
 reads the finished ones. If the code or the versions of packages have changed since, a row is trained again; with
@@ -47,6 +47,7 @@ class Row(NamedTuple):
       errors: returns the errors, one for each seed, of results.json.
       ensemble: returns the ensemble's error, of results.json; NaN without one.
       of_ensemble: whether the bar is for the ensemble.
+      higher: whether more is better, as of BLEU.
       unit: of the errors.
       digits: after the point.
       shared: the folder of the run, if several rows read the same one; by default the row's name.
@@ -62,6 +63,7 @@ class Row(NamedTuple):
     errors: Callable[[dict[str, Any]], list[float]]
     ensemble: Callable[[dict[str, Any]], float] = lambda results: float("nan")
     of_ensemble: bool = False
+    higher: bool = False
     unit: str = "%"
     digits: int = 2
     shared: str = ""
@@ -151,7 +153,29 @@ def _sequences() -> list[Row]:
         digits=4,
         data=False,
     )
-    return [*digits, *strings, text, adding]
+    translation = [
+        Row(
+            name=f"translation, {network}",
+            study="translation",
+            options={"network": network},
+            network=described,
+            published=f"{published}; bar {bar:g}",
+            bar=bar,
+            errors=lambda results: [results["test_bleu"]],
+            higher=True,
+            unit="BLEU",
+            digits=1,
+        )
+        for network, described, published, bar in _TRANSLATORS
+    ]
+    return [*digits, *strings, text, adding, *translation]
+
+
+_TRANSLATORS = (
+    ("recurrent", "bidirectional GRU, additive attention", "33.7, cased, tokenized (Calixto et al. 2017)", 33.0),
+    ("transformer", "3 blocks of 128 numbers in each part", "38.1, lower-cased, tokenized (Helcl et al. 2018)", 34.0),
+)
+"""The networks of translation, what was published of such ones in other BLEUs, and the least BLEU."""
 
 
 _STRINGS = {
@@ -173,8 +197,9 @@ def _wrong_digits(condition: str, results: dict[str, Any]) -> list[float]:
 
 
 def misses(row: Row, reached: Reached) -> bool:
-    """Return whether the error is above the bar, or not a number."""
-    return not (reached.ensemble if row.of_ensemble else median(reached.errors)) <= row.bar
+    """Return whether the error is above the bar, or what should be high below; so it is if it is not a number."""
+    got = reached.ensemble if row.of_ensemble else median(reached.errors)
+    return not (got >= row.bar if row.higher else got <= row.bar)
 
 
 def reach(row: Row, runs: Path, data: Path | None, reuse: bool = False) -> Reached:
@@ -256,7 +281,7 @@ def main(argv: list[str]) -> int:
         reused |= reached.other
     if reused:
         print("\n* trained by other code or versions than the present ones")
-    print(f"\nabove the bar: {len(missed)} of {len(chosen)}{': ' * bool(missed)}{', '.join(missed)}")
+    print(f"\nshort of the bar: {len(missed)} of {len(chosen)}{': ' * bool(missed)}{', '.join(missed)}")
     return 1 if missed else 0
 
 

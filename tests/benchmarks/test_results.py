@@ -58,7 +58,7 @@ def test_every_preset_for_a_cpu_has_a_row():
 def test_rows_of_sequences_read_what_the_studies_write():
     """The names of conditions and networks are those of the studies, and errors are in percent."""
     rows = {row.name: row for row in results.rows() if row.study != "mnist"}
-    assert {row.study for row in rows.values()} == {"speech", "text", "adding"}
+    assert {row.study for row in rows.values()} == {"speech", "text", "adding", "translation"}
     assert {name.partition(", ")[2] for name in rows if name.startswith("speech, ")} == {*CANDIDATES}
     assert {name.partition(", ")[2] for name in rows if "strings" in name} == {*CONDITIONS}
     accuracies = {"test_accuracy": [99.5, 98.0, 97.5]}
@@ -67,10 +67,14 @@ def test_rows_of_sequences_read_what_the_studies_write():
     assert rows["speech --strings, clean"].errors(scores) == [0.15]
     assert rows["text"].errors({"test_nats": 1.5}) == [1.5]
     assert rows["adding"].errors({"long short-term memory": {"errors": [0.2, 0.001]}}) == [0.001]
+    assert rows["translation, recurrent"].errors({"test_bleu": 33.4}) == [33.4]
     printed = line(rows["text"], Reached([1.5283], float("nan"), 700.0, False))
     assert printed.endswith("; bar 1.56 | 1.528 nats |  | 1 seed, 12 minutes |")
     assert not misses(rows["text"], Reached([1.56], float("nan"), 1.0, False))
     assert misses(rows["text"], Reached([1.561], float("nan"), 1.0, False))
+    for bleu, missed in ((33.0, False), (32.9, True), (60.0, False), (float("nan"), True)):
+        assert misses(rows["translation, recurrent"], Reached([bleu], float("nan"), 1.0, False)) == missed
+    assert "| 35.9 BLEU |" in line(rows["translation, transformer"], Reached([35.89], float("nan"), 1.0, False))
 
 
 class Trainings:
@@ -153,7 +157,7 @@ def test_status_is_1_if_a_row_misses_its_bar(trainings, capsys, error, status):
     head, _, row, _, verdict = capsys.readouterr().out.splitlines()
     assert head.startswith("| preset | network | published |")
     assert row.startswith("| `lenet5` |")
-    assert verdict == f"above the bar: {status} of 1{': lenet5' * status}"
+    assert verdict == f"short of the bar: {status} of 1{': lenet5' * status}"
 
 
 def test_an_unknown_row_is_one_line(capsys):

@@ -1,6 +1,7 @@
 """Which words of the source the decoder reads at each word that it writes: the probabilities of its attention."""
 
 from collections import defaultdict
+from functools import partial
 from typing import Any
 
 import jax
@@ -26,10 +27,15 @@ def alignment(network: jaxnn.Layer, params: Params, source: Array, words: Array)
     Returns:
       Probabilities, (T, T_source): each row adds up to 1.
     """
+    return np.asarray(_alignment(network, params, source, words))
+
+
+@partial(jax.jit, static_argnums=0)
+def _alignment(network: jaxnn.Layer, params: Params, source: Array, words: Array) -> Array:
     encoder, of_encoder, decoder, of_decoder = parts_of(network, params)
     memory = encoder.infer(of_encoder, (), source)
     find = _of_recurrence if calls_of(decoder, recurrent_attention) else _of_last_block
-    return np.asarray(find(decoder, of_decoder, words, memory))
+    return find(decoder, of_decoder, words, memory)
 
 
 def _of_recurrence(decoder: jaxnn.Layer, params: Params, words: Array, memory: Array) -> Array:

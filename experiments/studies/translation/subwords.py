@@ -56,6 +56,8 @@ def read_subwords(model: bytes) -> Subwords:
       ValueError: if it is not such a model.
     """
     try:
+        if not model:
+            raise RuntimeError("an empty one")  # of which sentencepiece makes a processor that fails later
         return Subwords(model_proto=model)
     except RuntimeError as error:
         raise ValueError(f"it must be a model of sentencepiece, got {str(error).splitlines()[0][:200]}") from None

@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from experiments.cli import main, repeat
 from experiments.runs.config import read_config
 from experiments.studies import registry
-from tests.experiments.studies import test_mnist, test_speech, test_text
+from tests.experiments.studies import test_mnist, test_speech, test_text, test_translation
 
 SWEEP = ["sweep", "breast-cancer", "--learning-rate", "0.01", "--seed", "0..1", "--hidden", "3", "--epochs", "2"]
 
@@ -196,6 +196,7 @@ SHORT = {
     "sweep-own": "--epochs 3 --learning-rate 0.01",
     "sweep-mnist": "--epochs 1 --learning-rate 0.01",
     "text": "--epochs 1 --units 4 --n-steps 10 --batch-size 4",
+    "translation": "--vocabulary 90 --units 8 --epochs 1 --batch-size 16 --buckets 1",
     "vectorization": "--examples 40 --features 30 --repeats 1",
 }
 """Of each experiment, a run of a few seconds."""
@@ -226,6 +227,8 @@ def test_another_process_repeats_it_bit_for_bit(
         argv += ["--data", str(tmp_path / "own.txt")]
     if "mnist" in name:
         argv += ["--data-dir", str(data_dir), "--batch-size", "50"]
+    if name == "translation":
+        argv += ["--data-dir", str(test_translation.write_sentences(tmp_path / "sentences"))]
     if name == "speech":
         argv += ["--data-dir", str(recordings_dir)]
     if importlib.util.find_spec("tensorboardX"):
