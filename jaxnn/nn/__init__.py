@@ -34,6 +34,7 @@ from jaxnn.nn.padding import *
 from jaxnn.nn.pooling import *
 from jaxnn.nn.position_encodings import *
 from jaxnn.nn.probabilities import *
+from jaxnn.nn.rearranging import *
 from jaxnn.nn.rectifiers import *
 from jaxnn.nn.recurrence import *
 from jaxnn.nn.repetition import *

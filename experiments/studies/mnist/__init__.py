@@ -58,6 +58,8 @@ PresetName = Literal[
     "lenet5-distorted",
     "simard-conv",
     "rows-lstm",
+    "pixels-lstm",
+    "permuted-lstm",
     "committee",
 ]
 

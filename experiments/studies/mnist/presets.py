@@ -1,9 +1,10 @@
 """Published networks on MNIST: each network, its test error, and how it is trained here.
 
 Layers, loss (if the source names one) and distortions are those of the sources; but lenet5 has ReLUs, pools by the
-largest element and connects all maps, and simard-conv has ReLUs. rows-lstm reads an image as a sequence of rows.
+largest element and connects all maps, and simard-conv has ReLUs. rows-lstm reads an image as
+a sequence of rows, pixels-lstm pixel by pixel, and permuted-lstm pixels in a fixed random order.
 Optimizer, learning rate, batch size, epochs, activation and label smoothing were chosen on the dev split, of the
-convolutional networks only the learning rate.
+convolutional networks only the learning rate; those of pixels-lstm and permuted-lstm were not, which are for a GPU.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from jaxnn import data, nn
 from jaxnn.data import Field
 
 LECUN = "LeCun, Bottou, Bengio and Haffner 1998"
+ARJOVSKY = "Arjovsky, Shah and Bengio 2016"
 SIMARD = "Simard, Steinkraus and Platt 2003"
 
 
@@ -119,6 +121,20 @@ def _rows_lstm(classes: int) -> jaxnn.Layer:
     return nn.chain(rows, nn.recurrent(nn.lstm_cell(128), "last"), nn.dense(classes))
 
 
+def _pixels_lstm(classes: int) -> jaxnn.Layer:
+    """Return a layer of 128 units of long short-term memory that reads the 784 pixels of an image one by one."""
+    return nn.chain(nn.reshape(SIDE * SIDE, 1), *_reads_pixels(classes))
+
+
+def _permuted_lstm(classes: int) -> jaxnn.Layer:
+    """Return the same, of pixels in one fixed random order."""
+    return nn.chain(nn.reshape(SIDE * SIDE, 1), nn.permute(), *_reads_pixels(classes))
+
+
+def _reads_pixels(classes: int) -> tuple[jaxnn.Layer, ...]:
+    return nn.recurrent(nn.lstm_cell(128), "last", remat="gates"), nn.dense(classes)
+
+
 _AFFINE = (data.random_shift(2), data.random_scale(0.1), data.random_shear(10))
 _MIXED = (
     *(data.random_rotation(10), data.random_scale(0.12), data.random_shift(2), data.random_shear(8)),
@@ -161,6 +177,8 @@ PRESETS = {
     "lenet5-distorted": Preset(_lenet5, 0.80, LECUN, epochs=60, learning_rate=4e-3, fields=_AFFINE),
     "simard-conv": Preset(_simard_conv, 0.40, SIMARD, epochs=150, learning_rate=4e-3, fields=_ELASTIC),
     "rows-lstm": Preset(_rows_lstm, 1.5, "98.5 % right, usual in tutorials", epochs=15, learning_rate=4e-3),
+    "pixels-lstm": Preset(_pixels_lstm, 1.8, ARJOVSKY, epochs=100, learning_rate=1e-3, device="gpu"),
+    "permuted-lstm": Preset(_permuted_lstm, 12.0, ARJOVSKY, epochs=100, learning_rate=1e-3, device="gpu"),
     "committee": Preset(
         _committee,
         0.27,
