@@ -118,9 +118,10 @@ def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
 
 def test_presets_match_their_declaration():
     of_images = {name for name, preset in PRESETS.items() if preset.model().in_shape == (28, 28, 1)}
-    assert of_images == {"lenet5", "lenet5-distorted", "simard-conv", "rows-lstm", "committee"}
+    of_sequences = {"rows-lstm", "pixels-lstm", "permuted-lstm"}
+    assert of_images == {"lenet5", "lenet5-distorted", "simard-conv", "committee"} | of_sequences
     assert all(PRESETS[name].model().in_shape == (784,) for name in PRESETS.keys() - of_images)
-    assert str(PRESETS["rows-lstm"].spec) == "28x28x1-128-10"
+    assert all(str(PRESETS[name].spec) == "28x28x1-128-10" for name in of_sequences)
     assert PRESETS["lenet5"].model() == jaxnn.models.lenet()
     assert str(PRESETS["simard-conv"].spec) == "28x28x1-13x13x5-5x5x50-100-10"
     srivastava = PRESETS["srivastava-dropout"]
