@@ -41,6 +41,15 @@ def show(content: Table) -> None:
     print(terminal.break_line(str(content.title), width), _narrowed(columns, width), sep="\n\n", end="\n\n")
 
 
+def show_with_notes(contents: Sequence[Table], notes: Sequence[str] = ()) -> str:
+    """Print tables, and below them notes; return the same as report.txt has it."""
+    for content in contents:
+        show(content)
+    if notes:
+        print(*map(terminal.wrap, notes), sep="\n")
+    return "".join(map(as_text, contents)) + "".join(f"{note}\n" for note in notes)
+
+
 def as_text(content: Table) -> str:
     """Return the table as plain text."""
     file = io.StringIO()

@@ -72,9 +72,7 @@ def write_report(results: Sequence[Result], data: AdClicks, folder: RunFolder) -
         "MB of a step: temporary memory of a training step's program, as XLA plans it",
         f"gradient diff.: {proof.DEFINITION}, on some of them, in float64; more than {proof.BOUND:g} fails the run",
     ]
-    tables.show(table)
-    print(*map(terminal.wrap, notes), sep="\n")
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    folder.write_text("report.txt", tables.show_with_notes([table], notes))
     timings = ", ".join(f"{result.name} {1000 * result.step_seconds:.2f}" for result in results)
     timings = f"milliseconds of a training step: {timings}"
     print(terminal.wrap(timings))

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 import jaxnn
-from experiments.reports import plots, tables, terminal
+from experiments.reports import plots, tables
 from experiments.runs import proof
 from experiments.runs.folder import RunError, RunFolder, StartRun
 from experiments.runs.options import check_at_least_one, check_seed
@@ -130,9 +130,7 @@ def _report(results: dict[str, Result], options: Options, folder: RunFolder) -> 
         "s_t: the state after time t, of long short-term memory its cell c; J: half the squared error of a sequence",
         f"gradient diff.: {proof.DEFINITION}, on some sequences, in float64; more than {proof.BOUND:g} fails the run",
     ]
-    tables.show(table)
-    print(*map(terminal.wrap, notes), sep="\n")
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    folder.write_text("report.txt", tables.show_with_notes([table], notes))
     folder.write_json(
         "results.json",
         {

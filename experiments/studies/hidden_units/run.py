@@ -52,8 +52,7 @@ def run_study(options: Options, start: StartRun) -> None:
     rows = [[result["network"], *(_spread(result[part]) for part in ("train", "fresh"))] for result in results]
     columns = ("network", "accuracy %: median (range)", "on new points")
     table = tables.table(f"{POINTS} points on a flower, {options.seeds} seeds", columns, rows, 1)
-    tables.show(table)
-    folder.write_text("report.txt", tables.as_text(table))
+    folder.write_text("report.txt", tables.show_with_notes([table]))
     folder.write_json("results.json", results)
 
     figure, axes = plots.grid(2, 4)

@@ -114,8 +114,7 @@ def _report(
         for i, name in enumerate(INITIALIZATIONS)
     ]
     table = tables.table(f"Two rings, 2-10-5-1, {costs.shape[1]} seeds of each initialization", COLUMNS, rows, 1)
-    tables.show(table)
-    folder.write_text("report.txt", tables.as_text(table))
+    folder.write_text("report.txt", tables.show_with_notes([table]))
     folder.write_json(
         "results.json",
         {

@@ -45,8 +45,7 @@ def run_study(options: Options, start: StartRun) -> None:
         result["to_logistic"] = float(np.abs(logits - reference).max())
         result["to_affine"] = float(np.abs(logits - best_affine(data.x, logits)).max())
     table = tables.table(f"Breast cancer, {FEATURES} features, float64", COLUMNS, [_cells(r) for r in results], 1)
-    tables.show(table)
-    folder.write_text("report.txt", tables.as_text(table))
+    folder.write_text("report.txt", tables.show_with_notes([table]))
     folder.write_json("results.json", results)
 
 

@@ -9,7 +9,7 @@ import jaxnn
 from experiments.networks.signal_plots import draw_signals
 from experiments.networks.signals import Signal
 from experiments.networks.spec import LayersSpec
-from experiments.reports import plots, tables, terminal
+from experiments.reports import plots, tables
 from experiments.runs import proof
 from experiments.runs.folder import RunFolder
 from experiments.studies.mnist import convolutional
@@ -75,9 +75,7 @@ def write_report(result: Result, ensemble: bool, folder: RunFolder, more: Sequen
         f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run",
         *more,
     ]
-    tables.show(table)
-    print(*map(terminal.wrap, notes), sep="\n")
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    folder.write_text("report.txt", tables.show_with_notes([table], notes))
     numbers = {
         "preset": result.name,
         "published_test_error": round(preset.published / 100, 6),

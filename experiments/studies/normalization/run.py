@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import jaxnn
-from experiments.reports import plots, tables, terminal
+from experiments.reports import plots, tables
 from experiments.runs.divergence import ignore_divergence_warnings
 from experiments.runs.folder import RunFolder, StartRun
 from experiments.runs.options import check_at_least_one
@@ -134,9 +134,7 @@ def _report(results: dict[str, Result], options: Options, folder: RunFolder) -> 
         f"loss in the last of {options.epochs} epochs, the median of the seeds, is below {TRAINED:.2f}, half of that "
         "of guessing.",
     ]
-    tables.show(table)
-    print(*map(terminal.wrap, notes), sep="\n")
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    folder.write_text("report.txt", tables.show_with_notes([table], notes))
     folder.write_json(
         "results.json",
         {

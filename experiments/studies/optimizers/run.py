@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import jaxnn
-from experiments.reports import plots, tables, terminal
+from experiments.reports import plots, tables
 from experiments.runs.divergence import ignore_divergence_warnings
 from experiments.runs.folder import RunFolder, StartRun
 from experiments.runs.options import check_at_least_one
@@ -145,9 +145,7 @@ def _report(problems: list[Problem], results: dict[tuple[str, str], Result], fol
         "steps: after which the cost stays at or below the goal until the last step.",
         "lbfgs: a step is a line search, which computes the cost and its gradient several times.",
     ]
-    tables.show(table)
-    print(*map(terminal.wrap, notes), sep="\n")
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    folder.write_text("report.txt", tables.show_with_notes([table], notes))
     folder.write_json(
         "results.json",
         [

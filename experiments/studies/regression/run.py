@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 import jaxnn
-from experiments.reports import plots, tables, terminal
+from experiments.reports import plots, tables
 from experiments.runs.folder import StartRun
 from experiments.runs.options import check_at_least_one
 from experiments.runs.progress import show_progress
@@ -70,9 +70,7 @@ def run_study(options: Options, start: StartRun) -> None:
         f"of them, over all strengths: {difference:.1e}",
         f"ReLU output initialized at 0, where its slope is 0: largest change of a param in 100 steps {dead:g}",
     ]
-    tables.show(table)
-    print(*map(terminal.wrap, notes), sep="\n")
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    folder.write_text("report.txt", tables.show_with_notes([table], notes))
     folder.write_json("results.json", {"networks": results, "to_ridge": difference, "change_from_zeros": dead})
     figure, axes = plots.grid(1, 1)
     curves = {name: (STRENGTHS, r["dev_by_strength"]) for name, r in results.items() if r["strength"] is not None}

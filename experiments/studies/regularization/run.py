@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 import jaxnn
-from experiments.reports import plots, tables, terminal
+from experiments.reports import plots, tables
 from experiments.runs.folder import RunFolder, StartRun
 from experiments.runs.options import check_at_least_one
 from experiments.runs.progress import show_progress
@@ -123,9 +123,7 @@ def _report(
     title = f"Two moons, {M_TRAIN} points, {WRONG:.0%} of the labels wrong; {test.shape[1]} seeds of each kind"
     table = tables.table(title, COLUMNS, rows, 1)
     note = f"change: from none, paired by seed; a perfect network would have {100 * (1 - WRONG):.0f} % on either set."
-    tables.show(table)
-    print(terminal.wrap(note))
-    folder.write_text("report.txt", tables.as_text(table) + note + "\n")
+    folder.write_text("report.txt", tables.show_with_notes([table], [note]))
     results = {name: {key: values[i].tolist() for key, values in measured.items()} for i, name in enumerate(KINDS)}
     folder.write_json("results.json", results)
     caption = "Output of the first seed's network after each training, and its training points."

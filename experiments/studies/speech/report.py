@@ -7,7 +7,7 @@ import numpy as np
 
 import jaxnn
 from experiments.networks.spec import LayersSpec
-from experiments.reports import plots, tables, terminal
+from experiments.reports import plots, tables
 from experiments.runs import proof
 from experiments.runs.folder import RunFolder
 from experiments.studies.speech.data import CLASSES, Recordings
@@ -59,10 +59,7 @@ def write_report(
         counts = sorted({len(digits) for digits, _ in results[0].by_speaker.values()})
         of_each = " to ".join(map(str, (counts[0], counts[-1])[: len(counts)]))
         notes.append(f"left out: first seed, on {of_each} recordings of that speaker")
-    for table in content:
-        tables.show(table)
-    print(*map(terminal.wrap, notes), sep="\n")
-    folder.write_text("report.txt", "".join(map(tables.as_text, content)) + "\n".join(notes) + "\n")
+    folder.write_text("report.txt", tables.show_with_notes(content, notes))
     folder.write_json("results.json", {result.name: _numbers(result, part, train, held_out) for result in results})
     _pictures(results, part, held_out, folder)
 

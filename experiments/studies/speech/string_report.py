@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.networks.spec import LayersSpec
-from experiments.reports import plots, tables, terminal
+from experiments.reports import plots, tables
 from experiments.runs import proof
 from experiments.runs.folder import RunFolder
 from experiments.studies.speech.data import CLASSES
@@ -81,9 +81,7 @@ def write_string_report(
         f"network: {spec.n_params:,} params; gradient diff. {difference:.1e}: {proof.DEFINITION}, on a few of them, in "
         f"float64; more than {proof.BOUND:g} fails the run",
     ]
-    tables.show(table)
-    print(*map(terminal.wrap, notes), sep="\n")
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + "\n")
+    folder.write_text("report.txt", tables.show_with_notes([table], notes))
     numbers = {name: [result.scores[name]._asdict() for result in results] for name in rates}
     folder.write_json("results.json", {"params": spec.n_params, "gradient_difference": difference, "scores": numbers})
     caption = (

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from experiments.networks import storage
-from experiments.reports import tables, terminal
+from experiments.reports import tables
 from experiments.runs.folder import RunFolder
 from experiments.studies.sweep.pictures import draw
 from experiments.studies.sweep.plan import KINDS, Plan, Point, format_value, label
@@ -31,9 +31,7 @@ def write_report(
     table = tables.table(f"Ranked on dev{seeds}", columns, rows, 0)
     more = [f"and {len(standings) - ROWS} more, in sweep.csv"] if len(standings) > ROWS else []
     lines = [*more, *_fixed(plan), counts, "", *winner, *_at_an_end(plan, standings[0])]
-    tables.show(table)
-    print(*map(terminal.wrap, lines), sep="\n")
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(lines) + "\n")
+    folder.write_text("report.txt", tables.show_with_notes([table], lines))
 
 
 def to_csv(plan: Plan, standings: Sequence[Standing]) -> str:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.networks.spec import LayersSpec
-from experiments.reports import plots, tables, terminal
+from experiments.reports import plots, tables
 from experiments.runs import proof
 from experiments.runs.folder import RunFolder
 from experiments.studies.text.data import Text
@@ -68,11 +68,10 @@ def write_report(result: Result, text: Text, part: str, folder: RunFolder) -> No
         "dropout, in training",
         f"gradient diff.: {proof.DEFINITION}, on some pieces, in float64; more than {proof.BOUND:g} fails the run",
     ]
-    tables.show(table)
-    print(*map(terminal.wrap, notes), sep="\n")
+    text_of_report = tables.show_with_notes([table], notes)
     print("", _SAMPLE, *result.sample.strip().split("\n")[:12], sep="\n")
     folder.write_text("sample.txt", result.sample)
-    folder.write_text("report.txt", tables.as_text(table) + "\n".join(notes) + f"\n\n{_SAMPLE}\n{result.sample}\n")
+    folder.write_text("report.txt", f"{text_of_report}\n{_SAMPLE}\n{result.sample}\n")
     folder.write_json(
         "results.json",
         {"params": result.spec.n_params, f"{part}_nats": nats, "gradient_difference": result.difference},

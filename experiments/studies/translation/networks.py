@@ -19,7 +19,7 @@ from jaxnn.typing import Array, Params
 
 
 class Settings(NamedTuple):
-    """What a network is trained with unless the options say otherwise: see `Options`."""
+    """What a network is trained with by default: see `Options`."""
 
     units: int
     dropout: float

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from sacrebleu.metrics.bleu import BLEU, BLEUScore
 
 import jaxnn
-from experiments.reports import plots, tables, terminal
+from experiments.reports import plots, tables
 from experiments.runs import proof
 from experiments.runs.folder import RunFolder
 from experiments.studies.translation import Options
@@ -121,16 +121,12 @@ def write_report(result: Result, options: Options, train: Pairs, val: Pairs, tes
         f"gradient diff. {result.difference:.1e}: {proof.DEFINITION}, on some pairs, in float64; more than "
         f"{proof.BOUND:g} fails the run",
     ]
-    shown = "\n\n".join(
-        f"{source}\n  {translation}\n  a person: {target}"
+    shown = [
+        line
         for source, target, translation in [*zip(*test, result.beam, strict=True)][:_SHOWN]
-    )
-    tables.show(table)
-    tables.show(published)
-    print(*map(terminal.wrap, notes), "", shown, sep="\n")
-    folder.write_text(
-        "report.txt", f"{tables.as_text(table)}\n{tables.as_text(published)}\n" + "\n".join([*notes, "", shown]) + "\n"
-    )
+        for line in (source, f"  {translation}", f"  a person: {target}", "")
+    ]
+    folder.write_text("report.txt", tables.show_with_notes([table, published], [*notes, "", *shown]))
     folder.write_text("translations.txt", "\n".join(result.beam) + "\n")
     folder.write_json(
         "results.json",
@@ -163,7 +159,7 @@ def _pictures(result: Result, test: Pairs, folder: RunFolder) -> None:
     figure, axes = plots.grid(1, len(shown))
     for i in shown:
         _draw_alignment(axes[0, i], result.translator, test.source[i], result.beam[i])
-    caption = "Which subwords of the source (across) the decoder reads before it writes each of its own (down)."
+    caption = "Which subwords of the source (across) the decoder reads before it writes each subword (down)."
     folder.add_picture("attention.png", plots.png(figure), caption)
 
 

@@ -16,7 +16,7 @@ Subwords = sentencepiece.SentencePieceProcessor
 
 
 def fit_subwords(sentences: Sequence[str], vocabulary: int) -> bytes:
-    """Return the model of at most so many subwords, as sentencepiece writes it: the same for the same sentences.
+    """Return the model of the subwords, as sentencepiece writes it: the same for the same sentences.
 
     The pairs of neighbors that are the most frequent are merged, one after another: byte-pair encoding.
 
