@@ -11,12 +11,12 @@ from experiments.interchange.names import in_order
 from experiments.interchange.structure import network_of_text, text_of_network
 from experiments.networks.storage import encode
 from jaxnn import models, nn
-from tests.experiments.interchange.networks import NETWORKS, network
+from tests.experiments.interchange.networks import ALL, network
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ALL)
 def test_text_of_a_network_is_read_as_the_same_network(name):
-    layers = NETWORKS[name][0]
+    layers = ALL[name][0]
     assert network_of_text(text_of_network(layers)) == layers
 
 
