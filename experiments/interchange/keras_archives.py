@@ -9,13 +9,23 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from functools import reduce
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from experiments.interchange.graphs import DAMAGE, START, Branch, Node, branch_of, one_layer, without_probabilities
+import jaxnn
+from experiments.interchange.graphs import (
+    DAMAGE,
+    MOST_NODES,
+    START,
+    Branch,
+    Node,
+    branch_of,
+    one_layer,
+    without_probabilities,
+)
 from experiments.interchange.keras_classes import CLASSES, Config
 from experiments.interchange.keras_sequence_classes import SEQUENCE_CLASSES, sequence_layers
 from experiments.interchange.keras_weights import counted, datasets_of, modules_of, snake_case
@@ -49,6 +59,8 @@ def read(path: Path) -> Contents:
             raise InvalidFileError(str(error).replace(str(file), f"{path}, {file.name}")) from None
     try:
         model = json.loads(config)
+        if (n := _layers_in(model)) > MOST_NODES:  # the shape after each of them takes a while
+            raise ValueError(f"models must have at most {MOST_NODES} layers, got {n}")
         branch, shape, dtype = _model(model, "", modules)
     except (*DAMAGE, json.JSONDecodeError) as error:
         reason = f"{type(error).__name__} {error}"
@@ -79,6 +91,17 @@ def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     return data
 
 
+@lru_cache(maxsize=1000)
+def _shape_after(layers: tuple[jaxnn.Layer, ...], shape: Any) -> Any:
+    """Return the shape of one example after layers, which takes milliseconds: blocks of a model often repeat."""
+    return out_shape_of(one_layer(layers), shape)
+
+
+def _layers_in(model: Config) -> int:
+    config = model["config"]
+    return sum(1 + _layers_in(layer) for layer in config.get("layers", ()))
+
+
 def _model(model: Config, place: str, modules: Modules) -> tuple[Branch, tuple[int, ...], str]:
     """Return the layers of a model, the shape of one example and its dtype."""
     kind, config = model["class_name"], model["config"]
@@ -101,7 +124,7 @@ def _model(model: Config, place: str, modules: Modules) -> tuple[Branch, tuple[i
             sources = _inputs(layer) if kind != "Sequential" else (before,)
             node = _node(layer, where, sources, modules, tuple(structs(shapes[sources[0]]).shape))
         taken = tuple(structs(shapes[one]) for one in node.inputs)
-        shapes[name] = out_shape_of(one_layer(node.layers), simplified(taken if taken[1:] else taken[0]))
+        shapes[name] = _shape_after(node.layers, simplified(taken if taken[1:] else taken[0]))
         nodes[name], before = node, name
     output = before if kind == "Sequential" else str(_first_name(config["output_layers"]))
     return branch_of(nodes, output), shape, dtype

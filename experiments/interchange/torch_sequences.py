@@ -61,7 +61,7 @@ def named_by_layer(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
       ValueError: if an nn.LSTM has a projection, or attention has keys of another size.
     """
     for name in arrays:
-        if re.search(r"(^|\.)(weight_hr_l\d+|[qkv]_proj_weight|bias_[kv])", name):
+        if re.search(r"(^|\.)(weight_hr_l\d+|[qkv]_proj_weight|bias_[kv])(_reverse)?$", name):
             raise ValueError(
                 f"{name!r} must not be there: nn.LSTM must have no proj_size, nn.MultiheadAttention one size"
             )
