@@ -4,7 +4,7 @@ An example here is (height, width, channels), there (channels, height, width). F
 `order[j]` here: so the dense layer behind has its columns in this order, and a normalization in between its gains.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,10 @@ _ANY_PLACE = frozenset(
 """Those that take channels where they are, first or last, and entries of a vector in any order."""
 
 
+SEQUENCES = frozenset("recurrent bidirectional each_step multi_head_attention positions learned_positions".split())
+"""Those that take sequences (m, T, n), with channels last there too."""
+
+
 class _Layout(NamedTuple):
     """How an example lies between two layers: the order of a vector, and whether channels are last there too."""
 
@@ -29,16 +33,36 @@ class _Layout(NamedTuple):
 def with_channels_first(layers: Sequence[Placed]) -> tuple[Placed, ...]:
     """Return the layers with the order of the entries, and where channels are last, as a format stores them.
 
-    After an embedding channels are last there too, until a convolution or the like needs them first.
+    After an embedding, and in layers of sequences, (m, T, n), channels are last there too, until a convolution or the
+    like needs them first.
 
     Raises:
       ValueError: if a layer or the output depends on the order of the entries of a flattened image.
     """
-    embeds = any(layer.kind == "embedding" for layer in with_arrays(layers))
-    placed, layout = _sequence(layers, _Layout(last=embeds))  # whole numbers have no channels
+    placed, layout = _sequence(layers, _Layout(last=starts_last(layers)))
     if layout.order is not None:
         raise ValueError("networks must not end with flattened places, whose order differs there: end in dense(...)")
     return placed
+
+
+def starts_last(layers: Sequence[Placed]) -> bool:
+    """Return whether the network's input has its channels last there too.
+
+    So it is for whole numbers, which have no channels, and if a layer of sequences comes first.
+    """
+    embeds = any(layer.kind == "embedding" for layer in with_arrays(layers))
+    first = next((kind for kind in _kinds(layers) if kind not in _ANY_PLACE and kind != "batch_norm"), "")
+    return embeds or first in SEQUENCES
+
+
+def _kinds(layers: Iterable[Placed]) -> Iterator[str]:
+    """Yield the kinds of layers in execution order, in place of branches those inside."""
+    for layer in layers:
+        if layer.kind in ("residual", "fan_out"):
+            for part in layer.parts:
+                yield from _kinds(part)
+        else:
+            yield layer.kind
 
 
 def _sequence(layers: Iterable[Placed], layout: _Layout) -> tuple[tuple[Placed, ...], _Layout]:
@@ -52,6 +76,16 @@ def _sequence(layers: Iterable[Placed], layout: _Layout) -> tuple[tuple[Placed, 
 def _placed(layer: Placed, layout: _Layout) -> tuple[Placed, _Layout]:
     order, kind = layout.order, layer.kind
     layer = layer._replace(channels_last=layout.last, order=order)
+    if kind in SEQUENCES:
+        moved = bool(layer.axes) and not layout.last
+        parts = [_sequence(part, _Layout(last=True)) for part in layer.parts]
+        for inside, end in parts:
+            if end.order is not None or (inside and not end.last and len(inside[-1].out_shape) > 1):
+                raise ValueError(
+                    f"{kind} must end in a vector at each time, got places with channels first: end in dense"
+                )
+        layer = layer._replace(channels_last=True, moved=moved, parts=tuple(part for part, _ in parts))
+        return layer, _Layout(last=True)
     if layer.parts:
         parts = [_sequence(part, layout) for part in layer.parts]
         ends = {end.last for _, end in parts}
@@ -128,6 +162,7 @@ ARRAYS = {
     "group_norm": _NORM,
     "rms_norm": {"gamma": Array("weight", _there, _here)},
     "embedding": {"E": Array("weight")},
+    "learned_positions": {"E": Array("weight")},
 }
 """The arrays of the layers that have any, as PyTorch names them: W (n_out, n_in), filters (c_out, c_in/groups,
 ...), and filters of a transposed convolution (c_in, c_out/groups, ...), which are not turned."""

@@ -4,8 +4,10 @@ The formats are
 
 {formats}
 
-All have convolutional networks too; a layer that a format lacks is an error, except in a function, which has any. In
-PyTorch and ONNX, channels are first: x is (m, channels, height, width). An existing file is never replaced. If the
+All have convolutional and recurrent networks too, and attention; a layer that a format lacks is an error, except in a
+function, which has any. In PyTorch and ONNX, channels are first: x is (m, channels, height, width); but sequences are
+(m, T, n), as here. Gates are in the order of the format: i f g o of an LSTM in PyTorch, Flax and Keras, i o f g in
+ONNX; r z n of a GRU in PyTorch and Flax, z r h in Keras and ONNX. An existing file is never replaced. If the
 network was trained on standardized inputs, the exported one takes raw inputs: the standardization is folded into the
 first layer's weights, or, before a convolution, becomes a batch normalization, or is part of the function (stablehlo).
 In float32, columns that are far from 0 relative to their deviation lose digits; if outputs differ by more than 1e-5, a
@@ -103,13 +105,15 @@ def run_command(options: Options) -> str:
 def _described(name: str, network: "StoredNetwork", options: Options, out: Path) -> list[str]:
     """Return lines about the content of the file, its inputs x, and the result of the printed code."""
     from experiments.datasets import encoder
+    from experiments.interchange.channels_first import starts_last
+    from experiments.interchange.layers import layers_of
 
     spec = network.spec
     logits = {"binary": "the logits, whose sigmoid is ", "softmax": "the logits, whose softmax is "}.get(spec.output)
     values = f"the probability of {_classes(network)}" if logits else "the values"
     result = values if options.to == "stablehlo" else (logits or "") + values
     rows, form = options.run / encoder.FILE, module(options.to)
-    first = getattr(form, "CHANNELS_FIRST", False) and spec.in_dtype != "int32"
+    first = getattr(form, "CHANNELS_FIRST", False) and not starts_last(layers_of(network))
     in_shape = (*spec.in_shape[-1:], *spec.in_shape[:-1]) if first else spec.in_shape
     return [
         f"{out}: {name}, {spec} ({spec.kind}), {spec.n_params} params, in float32.",
@@ -127,6 +131,8 @@ def _scale(network: "StoredNetwork", options: Options) -> str:
     """Return the text on the scale of x."""
     if options.inputs == "standardized":
         return ": standardized(rows) of raw rows in float64"
+    if network.spec.in_dtype == "int32":
+        return ", the rows of its embedding"
     if network.image_shape:
         return f": images of {' x '.join(map(str, network.image_shape))}, flattened, pixels divided by 255"
     if network.standardizer is not None:

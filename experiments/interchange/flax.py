@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
+from experiments.interchange import flax_sequences
 from experiments.interchange.formats import reject_pickles, reject_shards
 from experiments.interchange.geometry import groups_of, transposed_of, windows_of
 from experiments.interchange.layers import Placed, layers_of
 from experiments.interchange.names import Contents, Modules, grouped
 from experiments.interchange.standardization import raw_inputs
+from experiments.interchange.stepwise import without_steps
 from experiments.interchange.tables import (
     Array,
     Code,
@@ -34,7 +36,11 @@ from experiments.networks.storage import StoredNetwork, read_safetensors
 from jaxnn.nn.windows import pairs, size_of
 
 OUTPUT = "net.apply(variables, x)"
-arranged = tuple
+
+
+def arranged(layers: Sequence[Placed]) -> tuple[Placed, ...]:
+    """Return the layers as they are stored."""
+    return without_steps(layers)
 
 
 def _turned(K: np.ndarray, layer: Placed) -> np.ndarray:
@@ -148,6 +154,7 @@ TABLE = {
     "fan_out": Row(lambda layer, *parts: f"FanOut([{', '.join(f'nn.Sequential([{part}])' for part in parts)}])"),
     "fan_in_sum": _plain("lambda xs: sum(xs)"),
     "fan_in_concat": Row(lambda layer: f"lambda xs: jax.numpy.concatenate(xs, {_axis_of_batch(layer)})"),
+    **flax_sequences.TABLE,
 }
 
 TRANSPOSE_KERNEL_TABLE = {
@@ -174,12 +181,13 @@ class FanOut(nn.Module):
     def __call__(self, x):
         return [branch(x) for branch in self.branches]
 """,
+    **flax_sequences.HELPERS,
 }
 
 
 def encode(network: StoredNetwork) -> bytes:
     """Return the bytes of the file: params.layers_0.kernel, params.layers_0.bias, ..., batch_stats.layers_1.mean."""
-    return save(arrays_of(layers_of(raw_inputs(network))), {"format": "flax"})
+    return save(arrays_of(arranged(layers_of(raw_inputs(network)))), {"format": "flax"})
 
 
 def arrays_of(layers: Sequence[Placed]) -> dict[str, np.ndarray]:
@@ -191,7 +199,7 @@ def arrays_of(layers: Sequence[Placed]) -> dict[str, np.ndarray]:
 
 def code(network: StoredNetwork, file: str) -> str:
     """Return code that builds the network and loads its variables."""
-    modules = lines(_written(layers_of(raw_inputs(network)))[0])
+    modules = lines(_written(arranged(layers_of(raw_inputs(network))))[0])
     built = with_helpers(f"net = nn.Sequential([{modules}])", _HELPERS)
     imported = "jax, flax.linen as nn" if "jax." in built else "flax.linen as nn"
     return f"""\
@@ -204,13 +212,15 @@ def _written(layers: Sequence[Placed]) -> tuple[list[str], dict[str, np.ndarray]
     """Return the modules of a `Sequential` of the layers, and its variables."""
     modules, variables = [], {}
     for layer in layers:
-        row, parts = row_of(TABLE, layer, "flax"), [_written(part) for part in layer.parts]
-        arrays = arrays_there(row, layer)
+        row = row_of(TABLE, layer, "flax")
+        parts = [_written(part) for part in layer.parts if layer.kind != "bidirectional"]
+        arrays = flax_sequences.variables_of(layer) if "cell" in layer.options else arrays_there(row, layer)
         for i, (_, inside) in enumerate(parts):
             prefix = f"branches_{i}." if layer.kind == "fan_out" else ""
             arrays |= {prefix + name: array for name, array in inside.items()}
-        variables |= {f"layers_{len(modules)}.{name}": array for name, array in arrays.items()}
-        modules.append(code_of(row, layer, *(", ".join(inside) for inside, _ in parts)).main)
+        made = code_of(row, layer, *(", ".join(inside) for inside, _ in parts))
+        variables |= {f"layers_{len(modules) + len(made.before)}.{name}": array for name, array in arrays.items()}
+        modules += [*made.before, made.main, *made.after]
     return modules, variables
 
 
@@ -227,4 +237,4 @@ def read(path: Path) -> Contents:
 def modules_of(arrays: Mapping[str, np.ndarray]) -> Modules:
     """Return the arrays of variables by module."""
     pattern = r"((params|batch_stats)[./])?((?P<module>.*)[./])?(?P<array>kernel|bias|scale|mean|var|embedding)"
-    return grouped(arrays, pattern, "Dense_0.kernel, Dense_0.bias, Dense_1.kernel, ...")
+    return flax_sequences.with_cells(grouped(arrays, pattern, "Dense_0.kernel, Dense_0.bias, Dense_1.kernel, ..."))

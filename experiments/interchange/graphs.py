@@ -14,7 +14,7 @@ from jaxnn import nn
 
 START = ""
 """The name of the input."""
-_MOST_NODES = 5000
+MOST_NODES = 5000
 DAMAGE = (KeyError, TypeError, IndexError, AttributeError, OverflowError, ZeroDivisionError, RecursionError)
 """What may be raised for entries of a damaged file that are missing, or of another type than expected."""
 
@@ -51,8 +51,8 @@ def branch_of(nodes: Mapping[str, Node], output: str) -> Branch:
       >>> branch_of(nodes | {"c": Node(("a", "b"), (nn.fan_in_sum(),))}, "c").layers
       [relu(), residual(dense(3))]
     """
-    if len(nodes) > _MOST_NODES:
-        raise ValueError(f"graphs must have at most {_MOST_NODES} nodes, got {len(nodes)}")
+    if len(nodes) > MOST_NODES:
+        raise ValueError(f"graphs must have at most {MOST_NODES} nodes, got {len(nodes)}")
     above: dict[str, list[str]] = {START: [START]}
     for name, node in nodes.items():
         above[name] = [*_common([above[one] for one in node.inputs]), name]

@@ -6,19 +6,22 @@ also has the layers, as JSON. Channels are last there too.
 """
 
 import io
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from experiments.interchange import keras_sequences
 from experiments.interchange.formats import FORMATS
 from experiments.interchange.geometry import Pairs, groups_of, transposed_of, windows_of
+from experiments.interchange.keras_code import CLASSES
+from experiments.interchange.keras_weights import counted, datasets_of, modules_of, snake_case
 from experiments.interchange.layers import Placed, layers_of
-from experiments.interchange.names import Contents, Modules, grouped
+from experiments.interchange.names import Contents
 from experiments.interchange.standardization import raw_inputs
+from experiments.interchange.stepwise import without_steps
 from experiments.interchange.tables import (
     Array,
     Code,
@@ -34,19 +37,17 @@ from experiments.interchange.tables import (
     transposed,
     with_helpers,
 )
-from experiments.networks.storage import MOST_BYTES, StoredNetwork
-from experiments.readers.errors import InvalidFileError
-from experiments.readers.hdf5 import dataset_names, read_datasets
+from experiments.networks.storage import StoredNetwork
 from jaxnn.nn.windows import pairs, size_of
 
 OUTPUT = "net(x)"
 NUMBERED_BY_DEPTH = True
 """Keras numbers the layers of a functional model by their depth, across branches."""
-arranged = tuple
 
-_PATH = re.compile(r"((layers|_layer_checkpoint_dependencies)/)?(?P<layer>.+)/vars/(?P<number>\d+)")
-_OF_NO_LAYER = re.compile(r"(optimizer|metrics|compile_metrics|loss_tracker)/|(.*/)?seed_generator/|vars/")
-"""Datasets that a compiled model stores besides the weights of its layers."""
+
+def arranged(layers: Sequence[Placed]) -> tuple[Placed, ...]:
+    """Return the layers as they are stored."""
+    return without_steps(layers)
 
 
 def _by_channel(K: np.ndarray, layer: Placed) -> np.ndarray:
@@ -199,33 +200,7 @@ TABLE = {
     "fan_out": Row(lambda layer, *parts: f"FanOut({', '.join(f'[{part}]' for part in parts)})"),
     "fan_in_sum": _plain("Add()"),
     "fan_in_concat": Row(_concat),
-}
-
-_HELPERS = {
-    "MeanInside": """
-class MeanInside(keras.layers.Layer):
-    def __init__(self, *inside):
-        super().__init__()
-        self.inside = keras.Sequential(inside)
-    def call(self, x):
-        return self.inside(x) / self.inside(keras.ops.ones_like(x))
-""",
-    "Residual": """
-class Residual(keras.layers.Layer):
-    def __init__(self, *inside):
-        super().__init__()
-        self.inside = keras.Sequential(inside)
-    def call(self, x):
-        return x + self.inside(x)
-""",
-    "FanOut": """
-class FanOut(keras.layers.Layer):
-    def __init__(self, *branches):
-        super().__init__()
-        self.branches = [keras.Sequential(branch) for branch in branches]
-    def call(self, x):
-        return [branch(x) for branch in self.branches]
-""",
+    **keras_sequences.TABLE,
 }
 
 
@@ -234,7 +209,7 @@ def encode(network: StoredNetwork) -> bytes:
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         file.create_group("vars")
-        for name, array in arrays_of(layers_of(raw_inputs(network))).items():
+        for name, array in arrays_of(arranged(layers_of(raw_inputs(network)))).items():
             file[name] = array
     return memory.getvalue()
 
@@ -247,10 +222,10 @@ def arrays_of(layers: Sequence[Placed]) -> dict[str, np.ndarray]:
 def code(network: StoredNetwork, file: str) -> str:
     """Return code that builds the network and loads its weights."""
     network = raw_inputs(network)
-    spec, modules = network.spec, _written(layers_of(network))[0]
+    spec, modules = network.spec, _written(arranged(layers_of(network)))[0]
     dtype = spec.in_dtype
     first = call("keras.Input", tuple(spec.in_shape), **given(dtype=(dtype, "float32")))
-    built = with_helpers(f"net = keras.Sequential([{lines([first, *modules])}])", _HELPERS)
+    built = with_helpers(f"net = keras.Sequential([{lines([first, *modules])}])", CLASSES)
     return f"""\
 import keras
 {built}
@@ -261,10 +236,14 @@ def _written(layers: Sequence[Placed]) -> tuple[list[str], dict[str, np.ndarray]
     """Return the layers of a `Sequential`, and its weights, whose paths have the classes of the layers, numbered."""
     modules, weights, counts = [], {}, Counter()
     for layer in layers:
-        row, parts = row_of(TABLE, layer, "keras"), [_written(part) for part in layer.parts]
+        row = row_of(TABLE, layer, "keras")
+        parts = [_written(part) for part in layer.parts if layer.kind != "bidirectional"]
         made = code_of(row, layer, *(", ".join(inside) for inside, _ in parts))
         name = counted(snake_case(made.main.partition("(")[0].rpartition(".")[2]), counts)
-        arrays = {f"vars/{number}": array for number, array in arrays_there(row, layer).items()}
+        if layer.kind in keras_sequences.JOINT:
+            arrays = keras_sequences.weights_of(layer)
+        else:
+            arrays = {f"vars/{number}": array for number, array in arrays_there(row, layer).items()}
         branches: Counter[str] = Counter()
         for _, inside in parts:
             prefix = f"branches/{counted('sequential', branches)}" if layer.kind == "fan_out" else "inside"
@@ -272,23 +251,6 @@ def _written(layers: Sequence[Placed]) -> tuple[list[str], dict[str, np.ndarray]
         weights |= {f"layers/{name}/{path}": array for path, array in arrays.items()}
         modules += [*made.before, made.main, *made.after]
     return modules, weights
-
-
-def counted(name: str, counts: Counter[str]) -> str:
-    """Return dense, dense_1, dense_2, ..., as Keras numbers layers of one class."""
-    counts[name] += 1
-    return f"{name}_{counts[name] - 1}" if counts[name] > 1 else name
-
-
-def snake_case(name: str) -> str:
-    """Return the name of a class as Keras has it in paths.
-
-    Example:
-      >>> snake_case("DepthwiseConv2D"), snake_case("RMSNormalization"), snake_case("Conv2DTranspose")
-      ('depthwise_conv2d', 'rms_normalization', 'conv2d_transpose')
-    """
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def read(path: Path) -> Contents:
@@ -303,25 +265,3 @@ def read(path: Path) -> Contents:
             "net.save_weights('net.weights.h5')"
         )
     return Contents(modules_of(datasets_of(path)))
-
-
-def datasets_of(path: Path) -> dict[str, np.ndarray]:
-    """Return the weights of layers by their paths in a file."""
-    names = [name for name in dataset_names(path) if not _OF_NO_LAYER.match(name)]
-    for name in names:
-        if not _PATH.fullmatch(name):
-            raise InvalidFileError(
-                f"{path} has {name}, expected layers/LAYER/vars/0 and the like, the layout of Keras 3"
-            )
-    datasets = read_datasets(path, names, most_bytes=MOST_BYTES)
-    for name, stored in datasets.items():
-        if not isinstance(stored.values, np.ndarray):
-            most = f", and no more than {MOST_BYTES:,} bytes" if stored.dtype[1:2] == "f" else ""
-            raise InvalidFileError(f"{path}: {name} is {stored}, expected floats{most}")
-    return {name: stored.values for name, stored in datasets.items()}
-
-
-def modules_of(arrays: Mapping[str, np.ndarray]) -> Modules:
-    """Return the arrays of weights by layer."""
-    pattern = r"((layers|_layer_checkpoint_dependencies)/)?(?P<module>.+)/vars/(?P<array>\d+)"
-    return grouped(arrays, pattern, "layers/dense/vars/0, layers/dense/vars/1, layers/dense_1/vars/0, ...")

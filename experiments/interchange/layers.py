@@ -1,7 +1,8 @@
 """The layers of a network one after another, each with its arrays: the common form of all formats.
 
 An export writes them; an import fills them, since the arrays of NumPy params are views. Chains inside of chains,
-repeated layers and scans are unfolded. Layers around others (residual, fan_out) have sequences of layers as parts.
+repeated layers, scans and Transformer blocks are unfolded. Layers around others (residual, fan_out, each_step) have
+sequences of layers as parts, and a recurrence in both directions has two recurrences.
 """
 
 import inspect
@@ -17,20 +18,24 @@ from jaxnn.models.model import shapes_of_params
 from jaxnn.nn.shapes import simplified, structs
 from jaxnn.typing import Shape
 
+CELLS = ("simple_cell", "lstm_cell", "gru_cell")
+"""The cells of recurrences that can be exchanged."""
+
 
 class Placed(NamedTuple):
     """A layer at its place in a network.
 
     Attributes:
       kind: the name of its factory, such as "conv".
-      options: all arguments of the factory by name, defaults too.
-      arrays: its params and statistics by name; K, b, mean, ...
+      options: all arguments of the factory by name, defaults too; of a recurrence, those of its cell too.
+      arrays: its params and statistics by name; K, b, mean, ...; query.W, ... of attention.
       in_shape: the sizes of one example before it; of several side by side, those of the first.
       out_shape: the sizes of one example after it.
       parts: the sequences of layers that it is made of.
       order: where the format flattens channels first, the places here of the entries there; `None` for the same order.
       channels_last: whether the format has the channels of its input last.
-      moved: whether the format has to move the channels of its input to the front first.
+      moved: whether the format has to move the channels of its input first, to the end if `channels_last`, else to the
+        front.
     """
 
     kind: str
@@ -65,10 +70,10 @@ def placed(spec: Spec, params: Any, stats: Any) -> tuple[Placed, ...]:
 
 
 def empty(spec: Spec) -> tuple[Any, Any]:
-    """Return params and statistics whose arrays have no values yet."""
+    """Return params and statistics of zeros, to be filled."""
     model = spec.model()
     shapes = shapes_of_params(model.network, model.in_shape), spec.statistics
-    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def with_arrays(layers: Sequence[Placed]) -> Iterator[Placed]:
@@ -86,7 +91,7 @@ def branches(layers: Sequence[Placed], inside: tuple[Any, ...] = ()) -> Iterator
         if layer.arrays:
             yield inside
         for j, part in enumerate(layer.parts):
-            yield from branches(part, (*inside, (i, j)))
+            yield from branches(part, (*inside, (i, j if layer.kind == "fan_out" else 0)))
 
 
 def _unfolded(layer: Any, params: Any, stats: Any, shape: Any) -> tuple[list[Placed], Any]:
@@ -109,11 +114,51 @@ def _unfolded(layer: Any, params: Any, stats: Any, shape: Any) -> tuple[list[Pla
         out_shapes = tuple(structs(out) for _, out in branches)
         parts = tuple(tuple(inside) for inside, _ in branches)
         return [Placed(kind, {}, {}, _sizes(shape), _sizes(out_shapes), parts)], out_shapes
+    if kind == "each_step":
+        return _each_step(options["layer"], params, stats, shape)
+    if options.get("memory"):
+        raise ValueError(f"{kind} must have memory=False to be exchanged, got True: stablehlo has any layers")
+    if kind == "transformer_block":
+        return _unfolded(call.factory.__wrapped__(*call.args, **call.kwargs), params, stats, shape)
+    if kind == "_back_to_size":
+        inside, hidden = _unfolded(options["layer"], params[0], (), shape)
+        return [*inside, Placed("dense", {}, params[1], _sizes(hidden), _sizes(shape))], shape
+    out_shape = out_shape_of(layer, shape)
+    if kind == "bidirectional":
+        parts = tuple((_recurrent(options, *each, shape),) for each in zip((False, True), params, strict=True))
+        return [Placed(kind, parts[0][0].options, {}, _sizes(shape), _sizes(out_shape), parts)], out_shape
+    if kind == "recurrent":
+        return [_recurrent(options, options["reverse"], params, shape)._replace(out_shape=_sizes(out_shape))], out_shape
+    if kind == "multi_head_attention":
+        params = {f"{part}.{name}": array for part, arrays in params.items() for name, array in arrays.items()}
     if not (_is_flat(params) and _is_flat(stats)):
         raise ValueError(f"{kind}(...) is made of layers in a way that only --to stablehlo can hold")
-    out_shape = _out_shape(layer, shape)
     arrays = {**(params or {}), **(stats or {})}
     return [Placed(kind, options, arrays, _sizes(shape), _sizes(out_shape))], out_shape
+
+
+def _each_step(layer: Any, params: Any, stats: Any, shape: Any) -> tuple[list[Placed], Any]:
+    """Return a layer at each time of a sequence; its parts have the sizes of an example at one time."""
+    x = structs(shape)
+    inside, at_one_time = _unfolded(layer, params, stats, simplified(jax.ShapeDtypeStruct(x.shape[1:], x.dtype)))
+    y = structs(at_one_time)
+    out_shape = simplified(jax.ShapeDtypeStruct((x.shape[0], *y.shape), y.dtype))
+    return [Placed("each_step", {}, {}, _sizes(shape), _sizes(out_shape), (tuple(inside),))], out_shape
+
+
+def _recurrent(options: Mapping[str, Any], reverse: bool, params: Any, shape: Any) -> Placed:
+    """Return one direction of a recurrence. Its options have the name of its cell, and the arguments of that."""
+    call = getattr(options["cell"], "factory_call", None)
+    cell = call.factory.__name__ if call is not None else "Cell"
+    if cell not in CELLS:
+        raise ValueError(f"recurrences must have a cell of {', '.join(CELLS)} to be exchanged, got {cell}(...)")
+    state = options.get("state", "zeros")
+    if state != "zeros":
+        raise ValueError(f"recurrent must have state='zeros' to be exchanged, got {state!r}")
+    of_cell = _options(call)
+    n_steps, *_ = sizes = _sizes(shape)
+    out_shape = (n_steps, of_cell["n"]) if options["outputs"] == "all" else (of_cell["n"],)
+    return Placed("recurrent", {**of_cell, **options, "cell": cell, "reverse": reverse}, params, sizes, out_shape)
 
 
 def _is_flat(tree: Any) -> bool:
@@ -159,7 +204,8 @@ def _sequence(entries: Iterator[tuple[Any, Any, Any]], shape: Any) -> tuple[list
     return layers, shape
 
 
-def _out_shape(layer: Any, shape: Any) -> Any:
+def out_shape_of(layer: Any, shape: Any) -> Any:
+    """Return the shape of one example after a layer."""
     shapes = []
     jax.eval_shape(lambda key: shapes.append(layer.init(key, shape)[1]), jax.random.key(0))
     return simplified(shapes[0])

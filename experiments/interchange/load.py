@@ -9,12 +9,14 @@ Weights do not determine layers. The layers are
 - those of the file, if it has them: a .keras archive, an ONNX graph;
 - with --like, those of a network of a run, such as one that was exported;
 - with --layers, those of jaxnn.nn as in Python, and --in-shape, the shape of one example, channels last:
-  --layers "conv(6, 5), relu(), max_pool(2), flatten(), dense(10)" --in-shape 28 28 1;
+  --layers "conv(6, 5), relu(), max_pool(2), flatten(), dense(10)" --in-shape 28 28 1, or
+  --layers "bidirectional(gru_cell(64)), each_step(dense(10))" --in-shape 100 8, T times of n numbers;
 - otherwise dense ones with --activation between them, as many as the file has.
 
 Arrays belong to the layer that they fit by name and shape; equal ones are in the order of the numbers in their names,
 or, with --order, of the words: --order bn layer downsample fc. A layer without a bias gets a bias of 0. In PyTorch and
-ONNX, channels are first: a dense layer behind a flatten gets its columns in jaxnn's order, where channels are last.
+ONNX, channels are first: a dense layer behind a flatten gets its columns in jaxnn's order, where channels are last. So
+do the gates of recurrences, which are f i o g of an LSTM and r z g of a GRU here; two biases that are added become one.
 Pickles (.pt, .pth) are not read, since they can run any code.
 """
 

@@ -86,6 +86,8 @@ def _matched(rows: Sequence[tuple[Placed, Row]], modules: Modules, words: Sequen
 
 def _shapes(layer: Placed, row: Row) -> dict[str, tuple[tuple[int, ...], bool]]:
     """Return the shape of each array there, and whether a file may lack it."""
+    if row.joint is not None:
+        return {name: (a.shape, name in row.joint.may_lack) for name, a in row.joint.there(layer).items()}
     return {
         array.name: (array.there(layer.arrays[name], layer).shape, array.default is not None)
         for name, array in row.arrays.items()
@@ -135,10 +137,20 @@ def _fill(layer: Placed, row: Row, name: str, arrays: Mapping[str, np.ndarray]) 
         expected = ", ".join(f"{array} {shape}" for array, (shape, _) in shapes.items())
         got = ", ".join(f"{array} {a.shape}" for array, a in arrays.items())
         raise ValueError(f"{name or 'the file'} must have the arrays of {layer.kind}, {expected}, got {got}")
+    if row.joint is not None:
+        stored = {array: np.zeros(shape, np.float32) for array, (shape, _) in shapes.items()}
+        for array, values in arrays.items():
+            stored[array][...] = values
+            _check_finite(f"{name}.{array}", stored[array])
+        for here, values in row.joint.here(stored, layer).items():
+            layer.arrays[here][...] = values
     for here, array in row.arrays.items():
-        if here not in layer.arrays:
-            continue
-        values = array.default if array.name not in arrays else array.here(arrays[array.name], layer)
-        layer.arrays[here][...] = values
-        if not np.isfinite(layer.arrays[here]).all():
-            raise ValueError(f"{name}.{array.name} must be finite in float32, got inf or NaN: the weights are damaged")
+        if here in layer.arrays:
+            values = array.default if array.name not in arrays else array.here(arrays[array.name], layer)
+            layer.arrays[here][...] = values
+            _check_finite(f"{name}.{array.name}", layer.arrays[here])
+
+
+def _check_finite(name: str, array: np.ndarray) -> None:
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite in float32, got inf or NaN: the weights are damaged")

@@ -82,6 +82,10 @@ def in_order(names: Iterable[str], words: Sequence[str] = ()) -> list[str]:
     return ordered
 
 
+_DIRECTIONS = ("forward", "backward")
+"""The order of the two directions of a recurrence, for which no `words` are needed."""
+
+
 def _compared(one: str, other: str, words: Sequence[str]) -> int:
     for a, b in zip_longest(_parts(one), _parts(other)):
         if a == b:
@@ -90,8 +94,9 @@ def _compared(one: str, other: str, words: Sequence[str]) -> int:
             return -1 if a is None else 1
         if isinstance(a, int) and isinstance(b, int):
             return a - b
-        if str(a) in words and str(b) in words:
-            return words.index(str(a)) - words.index(str(b))
+        for known in (words, _DIRECTIONS):
+            if str(a) in known and str(b) in known:
+                return known.index(str(a)) - known.index(str(b))
         first, second = sorted((str(a), str(b)))
         raise ValueError(
             f"{_both(one, other)} have no numbers to order the layers by: give their words in order, such as "

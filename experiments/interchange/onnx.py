@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.interchange.channels_first import ARRAYS, with_channels_first
+from experiments.interchange import onnx_sequences
+from experiments.interchange.channels_first import ARRAYS, starts_last, with_channels_first
 from experiments.interchange.geometry import Pairs, groups_of, transposed_of, windows_of
 from experiments.interchange.layers import Placed, layers_of
 from experiments.interchange.onnx_operators import package, read
@@ -38,10 +39,16 @@ class _Graph:
 
     def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Add a node; return the name of its output."""
-        name = f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(package().helper.make_node(operator, inputs, [name], name, **attributes))
-        self.version = max(self.version, _SINCE.get(operator, 0))
+        (name,) = self.outputs(operator, 1, *inputs, **attributes)
         return name
+
+    def outputs(self, operator: str, n: int, *inputs: str, **attributes: Any) -> list[str]:
+        """Add a node; return the names of its n outputs."""
+        name = f"{operator.lower()}_{len(self.nodes)}"
+        names = [name, *(f"{name}_{i}" for i in range(1, n))]
+        self.nodes.append(package().helper.make_node(operator, inputs, names, name, **attributes))
+        self.version = max(self.version, _SINCE.get(operator, 0))
+        return names
 
     def array(self, name: str, array: Any) -> str:
         """Add an array; return its name."""
@@ -182,22 +189,23 @@ TABLE = {
     "fan_out": Row(lambda g, x, layer, a: x),
     "fan_in_sum": Row(lambda g, xs, layer, a: g.node("Sum", *xs)),
     "fan_in_concat": Row(_concat),
+    **onnx_sequences.TABLE,
 }
-"""The operators of each layer. What is made of others (residual, fan_out) has those of its parts."""
+"""The operators of each layer. What is made of others (residual, fan_out, each_step) has those of its parts."""
 
 
 def encode(network: StoredNetwork) -> bytes:
     """Return the bytes of a model, whose input x and output y have any number of examples."""
     network = raw_inputs(network)
-    spec, g, onnx = network.spec, _Graph(), package()
-    y = _written(arranged(layers_of(network)), g, _as_floats(g, "x", spec.in_dtype))
+    spec, g, onnx, layers = network.spec, _Graph(), package(), layers_of(network)
+    y = _written(arranged(layers), g, _as_floats(g, "x", spec.in_dtype))
     g.node("Identity", y)
     g.nodes[-1].output[0] = "y"
-    shape, n_outputs = spec.in_shape, spec.n_outputs
-    shape = shape if spec.in_dtype == "int32" else (*shape[-1:], *shape[:-1])
+    shape = spec.in_shape if starts_last(layers) else (*spec.in_shape[-1:], *spec.in_shape[:-1])
     dtype = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(spec.in_dtype))
     x_info = onnx.helper.make_tensor_value_info("x", dtype, ["m", *shape])
-    y_info = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["m", n_outputs])
+    y_shape = ("m", *[None] * (len(layers[-1].out_shape) - 1), spec.n_outputs)
+    y_info = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, y_shape)
     graph = onnx.helper.make_graph(g.nodes, "jaxnn", [x_info], [y_info], g.arrays)
     versions = [onnx.helper.make_opsetid("", g.version)]
     ir_version = onnx.helper.find_min_ir_version_for(versions)
@@ -216,9 +224,13 @@ def _written(layers: Sequence[Placed], g: _Graph, x: Any) -> Any:
     for layer in layers:
         row = row_of(TABLE, layer, "onnx")
         if layer.moved:
-            x = g.node("Transpose", x, perm=_to_first(layer.axes))
+            x = g.node("Transpose", x, perm=(_to_last if layer.channels_last else _to_first)(layer.axes))
+        if layer.kind == "each_step":
+            y = _written(layer.parts[0], g, onnx_sequences.rows_of_times(g, x, layer))
+            x = onnx_sequences.times_of_rows(g, y, layer)
+            continue
         arrays = {name: g.array(name, array) for name, array in arrays_there(row, layer).items()}
-        parts = [_written(part, g, x) for part in layer.parts]
+        parts = [_written(part, g, x) for part in layer.parts if layer.kind != "bidirectional"]
         if layer.kind == "residual":
             x = g.node("Add", x, *parts)
         else:

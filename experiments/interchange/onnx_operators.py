@@ -23,6 +23,7 @@ from jaxnn import nn
 
 VECTOR, FIRST, LAST, MOVED, TURNED, POOLED = "a vector", "first", "last", "moved", "turned", "pooled"
 _MOST_NUMBERS = MOST_BYTES // 4
+_OF_SEQUENCES, _READ_FROM = ("LSTM", "GRU", "RNN", "Scan", "Loop"), "torch, flax or keras"
 
 
 def package() -> ModuleType:
@@ -95,6 +96,8 @@ def read(path: Path) -> Contents:
             raise ValueError("its graph has no operators")
     except Exception as error:  # what protobuf raises depends on its version
         raise InvalidFileError(f"{path} is damaged, or not an ONNX model: {error}"[:500]) from None
+    if found := next((node.op_type for node in graph.node if node.op_type in _OF_SEQUENCES), ""):
+        raise ValueError(f"{path} has {found}, and recurrences are not read from graphs: import them from {_READ_FROM}")
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ValueError(f"the model must have one input and one output, got {len(inputs)} and {len(graph.output)}")

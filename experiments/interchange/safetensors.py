@@ -3,6 +3,7 @@
 Layers with arrays are numbered in the order in which they compute: K_1, b_1, gamma_2, beta_2, mean_2, var_2, W_3, ...
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,13 @@ from experiments.networks.storage import StoredNetwork, read_safetensors
 OUTPUT = "model.outputs(params, x, stats)"
 arranged = tuple
 
+_OF_SEQUENCES = {
+    "recurrent": ("W_x", "W_a", "b", "b_a"),
+    "multi_head_attention": ("key.W", "output.W", "output.b", "query.W", "query.b", "value.W", "value.b"),
+}
 TABLE = {
     kind: Row(lambda layer: "", {name: Array(name, default=0.0 if name == "b" else None) for name in arrays})
-    for kind, arrays in ARRAYS.items()
+    for kind, arrays in (ARRAYS | _OF_SEQUENCES).items()
 }
 """All arrays have the names and the shapes that they have here."""
 
@@ -112,4 +117,5 @@ def read(path: Path) -> Contents:
 
 def modules_of(arrays: Mapping[str, np.ndarray]) -> Modules:
     """Return the arrays W_1, b_1, ... by layer."""
-    return grouped(arrays, r"(?P<array>W|K|E|b|gamma|beta|mean|var)_(?P<module>\d+)", "W_1, b_1, W_2, ...")
+    names = "|".join(sorted({re.escape(array) for row in TABLE.values() for array in row.arrays}))
+    return grouped(arrays, rf"(?P<array>{names})_(?P<module>\d+)", "W_1, b_1, W_2, ...")

@@ -111,11 +111,16 @@ def spec_of_text(text: str, in_shape: Shape | None, output: str) -> LayersSpec:
         raise ValueError("--layers needs the shape of one example: give --in-shape, such as --in-shape 28 28 1")
     check_option("output", output, OUTPUTS)
     network = network_of_text(text)
-    first, *_ = LayersSpec(network, in_shape).layers
-    embeds = first.factory_call.factory is jaxnn.nn.embedding
-    spec = LayersSpec(network, in_shape, output, "int32" if embeds else "float32")
+    spec = LayersSpec(network, in_shape, output, "int32" if _embeds(network) else "float32")
     shapes_of_params(network, spec.example)  # raises a ValueError that names the layer that does not fit
     return spec
+
+
+def _embeds(layer: jaxnn.Layer) -> bool:
+    """Return whether the first layer is an embedding, also at each step."""
+    call = layer.factory_call
+    around = call.factory in (jaxnn.chain, jaxnn.nn.each_step) and call.args
+    return _embeds(call.args[0]) if around else call.factory is jaxnn.nn.embedding
 
 
 def dense_spec(modules: Modules, table: Table, activation: str, output: str, words: Sequence[str] = ()) -> NetworkSpec:

@@ -51,6 +51,20 @@ class Code(NamedTuple):
     after: tuple[str, ...] = ()
 
 
+class Joint(NamedTuple):
+    """How the arrays of a layer are stored in a format if they do not belong to each other one by one.
+
+    Attributes:
+      there: `there(layer)`, the arrays there by name.
+      here: `here(stored, layer)`, the arrays here of those there.
+      may_lack: the names of those there that are 0 if a file lacks them.
+    """
+
+    there: Callable[[Placed], dict[str, np.ndarray]]
+    here: Callable[[Mapping[str, np.ndarray], Placed], dict[str, np.ndarray]]
+    may_lack: frozenset[str] = frozenset()
+
+
 class Row(NamedTuple):
     """A row of a table.
 
@@ -58,10 +72,12 @@ class Row(NamedTuple):
       code: `code(layer, *parts)`, the expressions that make the layer there; parts are those of the layers inside. Of
         ONNX, a function that adds operators to a graph.
       arrays: its arrays by their names here.
+      joint: how they are stored, if not one by one.
     """
 
     code: Callable[..., Any]
     arrays: Mapping[str, Array] = {}
+    joint: Joint | None = None
 
 
 Table = Mapping[str, Row]
@@ -86,6 +102,9 @@ def code_of(row: Row, layer: Placed, *parts: str) -> Code:
 
 def arrays_there(row: Row, layer: Placed) -> dict[str, np.ndarray]:
     """Return the arrays of a layer as the format stores them, in C order."""
+    if row.joint is not None:
+        arrays = row.joint.there(layer) if layer.arrays else {}
+        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     return {
         array.name: np.ascontiguousarray(array.there(np.asarray(layer.arrays[name]), layer))
         for name, array in row.arrays.items()

@@ -1,6 +1,6 @@
 """PyTorch: the state dict of an `nn.Sequential`, as safetensors, not as .pt, which is a pickle.
 
-Images are (m, channels, height, width) there.
+Images are (m, channels, height, width) there, sequences for recurrences and attention (m, T, n), as here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from experiments.interchange import torch_sequences
 from experiments.interchange.channels_first import ARRAYS, with_channels_first
 from experiments.interchange.formats import reject_pickles, reject_shards
 from experiments.interchange.geometry import Pairs, groups_of, transposed_of, windows_of
 from experiments.interchange.layers import Placed, layers_of
 from experiments.interchange.names import Contents, Modules, grouped
 from experiments.interchange.standardization import raw_inputs
+from experiments.interchange.stepwise import without_steps
 from experiments.interchange.tables import (
     Code,
     Row,
@@ -28,12 +30,17 @@ from experiments.interchange.tables import (
     row_of,
     with_helpers,
 )
+from experiments.interchange.torch_code import CLASSES
 from experiments.networks.storage import StoredNetwork, read_safetensors
 from jaxnn.nn.windows import pairs, size_of
 
 OUTPUT = "net(torch.as_tensor(x))"
 CHANNELS_FIRST = True
-arranged = with_channels_first
+
+
+def arranged(layers: Sequence[Placed]) -> tuple[Placed, ...]:
+    """Return the layers as they are stored: channels first, but for sequences."""
+    return without_steps(with_channels_first(layers))
 
 
 def _padding(ends: Pairs, most: Sequence[int] = (), value: str = "") -> tuple[Any, tuple[str, ...]]:
@@ -194,60 +201,7 @@ TABLE = {
     "fan_out": Row(lambda layer, *parts: f"FanOut([{', '.join(f'nn.Sequential({part})' for part in parts)}])"),
     "fan_in_sum": _plain("FanInSum()"),
     "fan_in_concat": Row(_concat),
-}
-
-_HELPERS = {
-    "ChannelsFirst": """
-class ChannelsFirst(nn.Module):
-    def forward(self, x):
-        return x.movedim(-1, 1)
-""",
-    "LayerNormOfChannels": """
-class LayerNormOfChannels(nn.LayerNorm):
-    def forward(self, x):
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
-""",
-    "RMSNormOfChannels": """
-class RMSNormOfChannels(nn.RMSNorm):
-    def forward(self, x):
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
-""",
-    "MeanInside": """
-class MeanInside(nn.Sequential):
-    def forward(self, x):
-        return super().forward(x) / super().forward(torch.ones_like(x))
-""",
-    "Rescale": """
-class Rescale(nn.Module):
-    def __init__(self, scale, offset):
-        super().__init__()
-        self.scale, self.offset = scale, offset
-    def forward(self, x):
-        return self.scale * x + self.offset
-""",
-    "Residual": """
-class Residual(nn.Sequential):
-    def forward(self, x):
-        return x + super().forward(x)
-""",
-    "FanOut": """
-class FanOut(nn.ModuleList):
-    def forward(self, x):
-        return [branch(x) for branch in self]
-""",
-    "FanInSum": """
-class FanInSum(nn.Module):
-    def forward(self, xs):
-        return sum(xs)
-""",
-    "FanInConcat": """
-class FanInConcat(nn.Module):
-    def __init__(self, axis):
-        super().__init__()
-        self.axis = axis
-    def forward(self, xs):
-        return torch.cat(xs, self.axis)
-""",
+    **torch_sequences.TABLE,
 }
 
 
@@ -259,7 +213,7 @@ def encode(network: StoredNetwork) -> bytes:
 def code(network: StoredNetwork, file: str) -> str:
     """Return code that builds the network and loads the file."""
     modules = lines(_written(arranged(layers_of(raw_inputs(network))))[0])
-    built = with_helpers(f"net = nn.Sequential({modules})", _HELPERS)
+    built = with_helpers(f"net = nn.Sequential({modules})", CLASSES)
     return f"""\
 import torch, safetensors.torch
 from torch import nn
@@ -277,13 +231,14 @@ def _written(layers: Sequence[Placed]) -> tuple[list[str], dict[str, np.ndarray]
     """Return the modules of an `nn.Sequential` of the layers, and its state dict."""
     modules, state = [], {}
     for layer in layers:
-        row, parts = row_of(TABLE, layer, "torch"), [_written(part) for part in layer.parts]
+        row = row_of(TABLE, layer, "torch")
+        parts = [_written(part) for part in layer.parts if layer.kind != "bidirectional"]
         made = code_of(row, layer, *(", ".join(inside) for inside, _ in parts))
-        arrays = arrays_there(row, layer)
+        arrays = torch_sequences.state_of(layer) if layer.kind in torch_sequences.JOINT else arrays_there(row, layer)
         if layer.kind == "batch_norm":
             arrays["num_batches_tracked"] = np.zeros((), np.int64)
         for i, (_, inside) in enumerate(parts):
-            # A Residual is a Sequential, a FanOut has one for each branch.
+            # Residual and EachStep are Sequential, a FanOut has one for each branch.
             arrays |= {f"{i}.{name}" if layer.kind == "fan_out" else name: array for name, array in inside.items()}
         state |= {f"{len(modules) + len(made.before)}.{name}": array for name, array in arrays.items()}
         modules += [*made.before, made.main, *made.after]
@@ -301,5 +256,5 @@ def read(path: Path) -> Contents:
 def modules_of(arrays: Mapping[str, np.ndarray]) -> Modules:
     """Return the arrays of a state dict by module."""
     kept = {name: array for name, array in arrays.items() if not name.endswith("num_batches_tracked")}
-    pattern = r"((?P<module>.*)\.)?(?P<array>weight|bias|running_mean|running_var)"
-    return grouped(kept, pattern, "0.weight, 0.bias, 2.weight, ...")
+    pattern = rf"((?P<module>.*)\.)?(?P<array>weight|bias|running_mean|running_var|{torch_sequences.ARRAYS})"
+    return grouped(torch_sequences.named_by_layer(kept), pattern, "0.weight, 0.bias, 2.weight, ...")

@@ -50,7 +50,7 @@ def in_words(name):
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
-def dataset_names(group, prefix="", depth=8):
+def dataset_names(group, prefix="", depth=16):
     """Yield the names of all datasets below the group, without following links."""
     import h5py
 

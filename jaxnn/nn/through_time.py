@@ -125,8 +125,8 @@ def run_backward(
 
 
 def _length(n: int, m: int) -> int:
-    """Return the times of a piece, which divide n times of m examples."""
-    if jax.default_backend() != "cpu":
+    """Return the times of a piece, which divide n times of m examples; m may be symbolic, in `jax.export`."""
+    if jax.default_backend() != "cpu" or not isinstance(m, int):
         return max(n, 1)
     return max((length for length in range(1, n + 1) if n % length == 0 and length * m <= _ROWS), default=1)
 

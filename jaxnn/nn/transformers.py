@@ -121,6 +121,7 @@ def _residual_to_memory(layer: Layer) -> Layer:
     return combined([layer], alone(RESIDUAL), init, forward, backward, lambda key: [key])
 
 
+@factory
 def _back_to_size(layer: Layer) -> Layer:
     """Return the layer, and after it a dense layer with as many units as the input has features."""
     back = Layer(

@@ -4,18 +4,23 @@ import jax
 import numpy as np
 
 import jaxnn
+from experiments.interchange.channels_first import starts_last
+from experiments.interchange.formats import module
+from experiments.interchange.layers import layers_of
 from experiments.networks.spec import LayersSpec, NetworkSpec
 from experiments.networks.storage import StoredNetwork
 from jaxnn import models
 from jaxnn.nn import (
     avg_pool,
     batch_norm,
+    bidirectional,
     chain,
     conv,
     conv_transpose,
     dense,
     depthwise_conv,
     dropout,
+    each_step,
     elu,
     embedding,
     fan_in_concat,
@@ -26,11 +31,17 @@ from jaxnn.nn import (
     global_avg_pool,
     global_max_pool,
     group_norm,
+    gru_cell,
     identity,
     layer_norm,
     leaky_relu,
+    learned_positions,
+    lstm_cell,
     max_pool,
+    multi_head_attention,
     pad,
+    positions,
+    recurrent,
     relu,
     remat,
     repeat,
@@ -39,9 +50,11 @@ from jaxnn.nn import (
     rms_norm,
     sigmoid,
     silu,
+    simple_cell,
     softmax,
     softplus,
     tanh,
+    transformer_block,
     upsample,
 )
 
@@ -196,10 +209,83 @@ NETWORKS = {
 }
 """The layers, the shape of one example and the dtype of each network."""
 
+SEQUENCES = {
+    "simple": (recurrent(simple_cell(5)), (7, 3)),
+    "simple_last_reverse": (
+        chain(recurrent(simple_cell(4), reverse=True), recurrent(simple_cell(5), "last", reverse=True), dense(2)),
+        (7, 3),
+    ),
+    "lstm": (chain(recurrent(lstm_cell(5)), recurrent(lstm_cell(5), "last", remat="gates"), dense(2)), (7, 3)),
+    "lstm_reverse": (chain(recurrent(lstm_cell(5), reverse=True), each_step(dense(3))), (7, 3)),
+    "gru": (chain(recurrent(gru_cell(4)), recurrent(gru_cell(3), reverse=True)), (6, 3)),
+    "gru_last": (chain(recurrent(gru_cell(4), "last"), dense(3)), (1, 3)),
+    "gru_before": (chain(recurrent(gru_cell(4, "before")), recurrent(gru_cell(4, "before"), "last")), (6, 3)),
+    "bidirectional_before": (bidirectional(gru_cell(3, "before")), (5, 2)),
+    "bidirectional": (chain(bidirectional(lstm_cell(3)), bidirectional(gru_cell(3)), each_step(dense(2))), (5, 3)),
+    "bidirectional_last": (chain(bidirectional(simple_cell(3)), bidirectional(lstm_cell(4), "last"), dense(2)), (5, 3)),
+    "steps": (
+        chain(
+            each_step(chain(layer_norm(), rms_norm(), dense(4), gelu(), rescale(0.5, 1.0), softmax())),
+            residual(each_step(residual(chain(dense(4), tanh())))),
+            each_step(chain(batch_norm(), group_norm(2), dense(3))),
+            recurrent(simple_cell(4)),
+            flatten(),
+            dense(2),
+        ),
+        (5, 3),
+    ),
+    "rows": (chain(each_step(flatten()), recurrent(lstm_cell(5), "last"), dense(3)), (6, 4, 2)),
+    "frames": (
+        chain(each_step(chain(conv(2, 3), relu(), flatten(), dense(3))), recurrent(gru_cell(2), "last")),
+        (4, 5, 6, 2),
+    ),
+    "conv_recurrent": (
+        chain(
+            conv(4, (3,)),
+            relu(),
+            recurrent(lstm_cell(3)),
+            conv(3, (2,)),
+            each_step(dense(3)),
+            global_avg_pool(),
+            dense(2),
+        ),
+        (7, 3),
+    ),
+    "text": (
+        chain(
+            each_step(chain(embedding(7, 4), dropout(0.3))),
+            recurrent(lstm_cell(5)),
+            each_step(chain(dropout(0.3), dense(7))),
+        ),
+        (6,),
+        "int32",
+    ),
+    "attention": (
+        chain(
+            multi_head_attention(2), residual(multi_head_attention(3, causal=True, block=2)), each_step(layer_norm())
+        ),
+        (5, 6),
+    ),
+    "transformer": (
+        chain(
+            each_step(embedding(7, 6)),
+            positions(2),
+            transformer_block(2, 5, causal=True, dropout_rate=0.1),
+            transformer_block(3, 6, norm="last", activation="relu"),
+            learned_positions(9, 1),
+            each_step(chain(layer_norm(), dense(7))),
+        ),
+        (7,),
+        "int32",
+    ),
+}
+"""Those of sequences, of which some have no row in the tables of some formats."""
+ALL = NETWORKS | SEQUENCES
+
 
 def network(name):
     """The network with random params and statistics."""
-    layers, in_shape, *dtype = NETWORKS[name]
+    layers, in_shape, *dtype = ALL[name]
     return with_random_arrays(LayersSpec(layers, in_shape, "softmax", *dtype))
 
 
@@ -222,6 +308,13 @@ def examples(spec, m=3):
 def channels_first(x):
     """Images and sequences with channels first, as PyTorch and ONNX take them; words have no channels."""
     return np.ascontiguousarray(np.moveaxis(x, -1, 1)) if x.ndim > 2 and x.dtype != np.int32 else x
+
+
+def inputs_there(form, network):
+    """Examples as the exported network takes them."""
+    x = examples(network.spec)
+    first = getattr(module(form), "CHANNELS_FIRST", False) and not starts_last(layers_of(network))
+    return channels_first(x) if first else x
 
 
 def outputs(network, x):

@@ -1,6 +1,7 @@
 """All layers: other libraries compute the same outputs, for odd sizes and strides; round trips are exact."""
 
 import jax
+import jax.export
 import numpy as np
 import pytest
 
@@ -15,9 +16,11 @@ from experiments.networks.spec import LayersSpec
 from experiments.networks.storage import StoredNetwork
 from jaxnn import nn
 from tests.experiments.interchange.networks import (
-    NETWORKS,
+    ALL,
+    SEQUENCES,
     channels_first,
     examples,
+    inputs_there,
     network,
     outputs,
     with_random_arrays,
@@ -25,16 +28,21 @@ from tests.experiments.interchange.networks import (
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
+BEFORE = ("gru_before", "bidirectional_before")
 LACKING = {
-    "flax": {"transposed_groups": "must have groups=1 for Flax"},
+    "torch": dict.fromkeys(BEFORE, "gru_cell must have reset='after' for PyTorch, got 'before'"),
+    "flax": {
+        "transposed_groups": "must have groups=1 for Flax",
+        **dict.fromkeys(BEFORE, "gru_cell must have reset='after' for Flax, got 'before'"),
+    },
     "keras": {"transposed_groups": "must have no groups, nor a stride with dilation, for Keras"},
 }
 """What a format cannot hold, with the reason."""
-CASES = [(form, name) for form in FORMATS if form != "stablehlo" for name in NETWORKS]
+CASES = [(form, name) for form in FORMATS if form != "stablehlo" for name in ALL]
 KEPT = {
-    *(("npz", name) for name in ("repeat", "words")),
-    *(("flax", name) for name in ("resnet", "transposed_odd", "norms")),
-    *(("keras", name) for name in ("transposed_odd", "avg_pool_inside")),
+    *(("npz", name) for name in ("repeat", "words", "bidirectional", "transformer")),
+    *(("flax", name) for name in ("resnet", "transposed_odd", "norms", "bidirectional_last", "transformer")),
+    *(("keras", name) for name in ("transposed_odd", "avg_pool_inside", "bidirectional", "gru_before", "attention")),
 }
 
 
@@ -54,9 +62,7 @@ def exported(name, form, path):
     path.write_bytes(module(form).encode(stored))
     names: dict = {}
     exec(module(form).code(stored, str(path)), names)
-    x = examples(stored.spec)
-    x = channels_first(x) if getattr(module(form), "CHANNELS_FIRST", False) else x
-    z = eval(module(form).OUTPUT, names | {"x": x})
+    z = eval(module(form).OUTPUT, names | {"x": inputs_there(form, stored)})
     names.clear()  # its functions refer to it, so files that it has open would be closed at any later time
     return stored, np.asarray(z.detach() if form == "torch" else z)
 
@@ -77,11 +83,23 @@ def test_another_library_computes_the_same(tmp_path, no_rank_promotion_rule, for
     np.testing.assert_allclose(z, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.representatives("lstm", "bidirectional_last", "transformer")
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_function_takes_any_number_of_sequences(name):
+    stored = network(name)
+    function = jax.export.deserialize(bytearray(module("stablehlo").encode(stored))).call
+    for m in (1, 3, 70):
+        x = examples(stored.spec, m)
+        expected = stored.spec.model().predict_proba(stored.params, x, stored.stats)
+        np.testing.assert_allclose(function(x), expected, rtol=1e-5, atol=1e-6)
+
+
 READ = [(form, name) for form, name in CASES if name not in LACKING.get(form, {}) and form != "onnx"]
+READ_OF_EACH = ("norms", "depthwise", "concat", "bidirectional", "attention")
 
 
 @pytest.mark.representatives(
-    *(f"{form}-{name}" for form, name in READ if form == "safetensors" or name in ("norms", "depthwise", "concat"))
+    *(f"{form}-{name}" for form, name in READ if form == "safetensors" or name in READ_OF_EACH)
 )
 @pytest.mark.parametrize(("form", "name"), READ, ids=lambda value: value)
 def test_export_and_import_of_all_layers_round_trip_bit_for_bit(tmp_path, form, name):
@@ -105,21 +123,15 @@ def test_every_layer_that_is_not_made_of_others_in_another_way_has_a_row():
         "layer_from": "any function",
         "by_autodiff": "the same layer",
         "custom_gradients": "another gradient",
-        "recurrent": "cells, whose gates others store in another order",
-        "bidirectional": "cells",
         "carried": "the same layer, in pieces",
-        "each_step": "sequences",
-        "multi_head_attention": "sequences",
-        "additive_attention": "sequences",
-        "transformer_block": "sequences",
-        "recurrent_attention": "sequences",
-        "positions": "sequences",
-        "learned_positions": "sequences",
+        "transformer_block": "unfolded",
+        "additive_attention": "a query and a memory, two inputs",
+        "recurrent_attention": "a sequence and a memory, two inputs",
     }
     factories = {
         name for name in nn.__all__ if getattr(getattr(nn, name), "__annotations__", {}).get("return") is nn.Layer
     }
-    for form in ("torch", "flax", "keras"):
+    for form in ("torch", "flax", "keras", "onnx"):
         assert factories - {*module(form).TABLE} <= {*without}
 
 
@@ -186,6 +198,24 @@ def test_standardization_before_a_convolution_is_a_layer(of_standardized, tmp_pa
     expected = outputs(of_standardized, np.float32(jaxnn.standardize(stats, rows)))
     np.testing.assert_allclose(np.asarray(z.detach() if form == "torch" else z), expected, rtol=1e-4, atol=1e-4)
     assert difference(of_standardized, form) < 1e-5
+
+
+@pytest.mark.representatives("npz", "torch")
+@pytest.mark.parametrize("form", ["npz", "torch", "flax"])
+def test_standardization_before_a_recurrence_is_a_layer(tmp_path, no_rank_promotion_rule, form):
+    """PyTorch's layer has channels first, and sequences have them last."""
+    if form != "npz":
+        pytest.importorskip(form)
+    stats = jaxnn.data.Standardizer(np.array([3.0, -2.0, 0.5]), np.array([4.0, 0.1, 1.0]))
+    stored, path = network("bidirectional")._replace(standardizer=stats), tmp_path / f"net{FORMATS[form].suffix}"
+    path.write_bytes(module(form).encode(stored))
+    names: dict = {}
+    exec(module(form).code(stored, str(path)), names)
+    x = np.random.default_rng(0).normal(stats.mean, stats.std, (4, 5, 3)).astype("float32")
+    z = eval(module(form).OUTPUT, names | {"x": x})
+    names.clear()
+    expected = outputs(stored, np.float32(jaxnn.standardize(stats, x)))
+    np.testing.assert_allclose(np.asarray(z.detach() if form == "torch" else z), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_mean_for_each_place_before_a_convolution_is_an_error(of_standardized):

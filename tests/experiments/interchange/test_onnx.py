@@ -45,6 +45,13 @@ def test_the_lowest_operator_set_that_has_all_operators(onnx):
     assert (versions["pairs_dilated"], versions["group_norm_one"], versions["norms"]) == (20, 21, 23)
 
 
+def test_recurrences_are_not_read(onnx, folder, capsys):
+    (folder / "net.onnx").write_bytes(module("onnx").encode(network("bidirectional")))
+    assert main.main(["import", "net.onnx", "--from", "onnx"]) == 2
+    error = "net.onnx has LSTM, and recurrences are not read from graphs: import them from torch, flax or keras\n"
+    assert capsys.readouterr().err == f"error: {error}"
+
+
 def pytorch_network(torch):
     nn = torch.nn
 

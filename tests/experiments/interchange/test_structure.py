@@ -11,12 +11,12 @@ from experiments.interchange.names import in_order
 from experiments.interchange.structure import network_of_text, text_of_network
 from experiments.networks.storage import encode
 from jaxnn import models, nn
-from tests.experiments.interchange.networks import NETWORKS, network
+from tests.experiments.interchange.networks import ALL, network
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ALL)
 def test_text_of_a_network_is_read_as_the_same_network(name):
-    layers = NETWORKS[name][0]
+    layers = ALL[name][0]
     assert network_of_text(text_of_network(layers)) == layers
 
 
@@ -158,12 +158,13 @@ def test_like_another_network(error_of, folder):
     assert "absent is not a folder" in error_of(CONV, "--like", "absent")
 
 
+@pytest.mark.parametrize("name", ["norms", "bidirectional", "attention"])
 @pytest.mark.parametrize("form", ["npz", "torch", "flax"])
-def test_damage_of_a_convolutional_file_is_an_error_or_other_numbers(tmp_path, form):
+def test_damage_of_a_file_is_an_error_or_other_numbers(tmp_path, form, name):
     from experiments.interchange.formats import FORMATS
     from experiments.interchange.matching import filled
 
-    stored, path, random = network("norms"), tmp_path / f"n{FORMATS[form].suffix}", np.random.default_rng(0)
+    stored, path, random = network(name), tmp_path / f"n{FORMATS[form].suffix}", np.random.default_rng(0)
     good, errors = module(form).encode(stored), 0
     for _ in range(40):
         data = bytearray(good)
