@@ -13,7 +13,7 @@ from jaxnn.marking.places import SHARED
 from jaxnn.nn.activations import identity, tanh
 from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
-from jaxnn.nn.combinators import Packing, by_name, check_kept, combined, in_a_tuple, layer_keys
+from jaxnn.nn.combinators import Packing, by_name, carrying_nothing, check_kept, combined, in_a_tuple, layer_keys
 from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import LAYER, Layer, observe_nothing, observes, stateless
 from jaxnn.nn.linear import dense
@@ -193,7 +193,7 @@ def fan_in_sum() -> Layer:
         _check_equal("in_shape", shapes)
         return shapes[0]
 
-    return stateless(forward, backward, out_shape)
+    return carrying_nothing(stateless(forward, backward, out_shape))
 
 
 @factory
@@ -241,7 +241,9 @@ def fan_in_concat(axis: int = -1) -> Layer:
         at = axis % len(shapes[0])
         return (*shapes[0][:at], size, *shapes[0][at + 1 :])
 
-    return stateless(forward, backward, out_shape)
+    layer = stateless(forward, backward, out_shape)
+    # Along time, what is joined at one time is not of that time.
+    return carrying_nothing(layer) if axis < 0 else layer
 
 
 def _side_by_side(name: str, layers: Sequence[Layer], named: Mapping[str, Layer]) -> tuple[list[Layer], Packing]:

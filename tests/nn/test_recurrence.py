@@ -309,6 +309,21 @@ def test_nothing_is_a_sequence_too(m, n_steps, length, monkeypatch):
     assert not any(jnp.any(leaf) for leaf in jax.tree.leaves(dparams))
 
 
+@pytest.mark.parametrize("meet", [nn.fan_in_sum(), nn.fan_in_concat()])
+def test_pieces_through_branches_are_the_whole(meet, x64):
+    layer = jaxnn.chain(nn.fan_out(nn.recurrent(nn.gru_cell(3)), nn.each_step(jaxnn.dense(3))), meet)
+    params, x = made(layer), drawn(M, T, N_IN)
+    carry, ys = nn.start_carry(layer, params, M), []
+    for of_piece in jnp.split(x, [2, 3], axis=1):
+        (y, carry), _ = nn.carried(layer).forward(params, (of_piece, carry))
+        ys.append(y)
+    same(jnp.concatenate(ys, axis=1), layer.infer(params, (), x), **TOLERANCE["float64"])
+
+
+def test_branches_that_meet_along_time_have_no_pieces():
+    assert nn.fan_in_concat(0).carried is None
+
+
 @pytest.mark.parametrize("held", [False, True])
 def test_pieces_through_combinators_are_the_whole(held, x64):
     inner = nn.recurrent(nn.gru_cell(N_IN))
