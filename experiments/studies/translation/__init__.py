@@ -20,8 +20,15 @@ STUDY = Study(
     ),
     command="python -m experiments run translation --data-dir DIR",
     next_step=("to translate a sentence", 'predict RUN "A man in a red shirt."'),
-    time="TIME",
-    expected="EXPECTED",
+    time=(
+        "18 minutes of processor time, the Transformer 27; on 2 CPU cores beside much other work, 37 and 55 minutes by "
+        "the clock"
+    ),
+    expected=(
+        "BLEU on the test set with a beam of 5: 34.7, and with --network transformer 37.0; the most probable subword "
+        "each time, 32.3 and 35.5. The length penalty 1.2 is the best on val for both. Translations have 1.01 and 0.99 "
+        "of the words of the references; in 1.0 and 1.3 % of them words come twice in a row."
+    ),
     notes=(
         "The data are those of Multi30k, task 1: train, val and test_2016_flickr, each .en and .de, as they are or "
         "with .gz, of data/task1/raw of github.com/multi30k/dataset, in --data-dir or, if that is not given, in "
