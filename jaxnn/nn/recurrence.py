@@ -98,7 +98,7 @@ def recurrent(
         x, lengths = split_lengths(x)
         x, of_cell = _SEQUENCES.check("x", floats(x, "x")), _without_start(params)
         mask = within(lengths, x.shape[1])
-        start = _start(cell, params, x) if start is None else checked_state(cell, start, len(x))
+        start = checked_state(cell, start, len(x)) if given else _start(cell, params, x)
         first = _like_states(start, params, x)
         last, after, kept = run(cell, of_cell, *_time_first(x, mask), first, reverse)
         y = with_lengths(zero_beyond(mask, after[0].swapaxes(0, 1)), lengths) if outputs == "all" else last[0]
