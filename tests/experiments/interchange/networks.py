@@ -42,6 +42,7 @@ from jaxnn.nn import (
     softmax,
     softplus,
     tanh,
+    tied,
     upsample,
 )
 
@@ -182,6 +183,7 @@ NETWORKS = {
         (5,),
         "int32",
     ),
+    "words_tied": (tied(chain(embedding(7, 4), global_avg_pool(), dense(7)), "0/E", "2/W"), (5,), "int32"),
     "words_mean": (chain(embedding(7, 4), global_avg_pool(), dense(3)), (5,), "int32"),
     "repeat": (
         chain(
