@@ -1,7 +1,7 @@
 """Recurrent layers: a cell run over the times of a sequence."""
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -153,7 +153,7 @@ _SEQUENCES = Constraint(
 )
 
 
-def checked_state(cell: Cell, state: State, m: int) -> State:
+def checked_state(cell: Cell, state: Any, m: int) -> State:
     """Return a state that was given, as a tuple; raise ValueError if it is that of another cell or other examples."""
     shapes, given = tuple((m, *shape) for shape in cell.state), jax.tree.map(jnp.shape, state)
     Constraint(

@@ -13,7 +13,7 @@ from jaxnn.nn.activations import tanh
 from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
 from jaxnn.nn.composition import chain
 from jaxnn.nn.embeddings import embedding
-from jaxnn.nn.layer import LAYER, Layer
+from jaxnn.nn.layer import LAYER, Carried, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.recurrence import recurrent
 from jaxnn.nn.simple_cells import simple_cell
@@ -101,11 +101,13 @@ def tied(layer: Layer, *paths: str) -> Layer:
     def infer(params, stats, x):
         return run_infer(SHARED, layer, everywhere(params), stats, x)
 
-    form = layer.carried and layer.carried._replace(
-        layer=tied(layer.carried.layer, *paths),
-        start=lambda params, m, length: layer.carried.start(everywhere(params), m, length),
-    )
-    return layer._replace(init=init, forward=forward, backward=backward, infer=infer, carried=form)
+    in_pieces = layer.carried
+    if in_pieces is not None:
+        start = in_pieces.start
+        in_pieces = Carried(
+            tied(in_pieces.layer, *paths), lambda params, m, length: start(everywhere(params), m, length)
+        )
+    return layer._replace(init=init, forward=forward, backward=backward, infer=infer, carried=in_pieces)
 
 
 _TIED = Constraint(
