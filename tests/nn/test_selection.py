@@ -76,8 +76,8 @@ def test_a_name_selects_an_entry_of_a_dictionary():
 
 
 @pytest.mark.parametrize("of_lengths", ["float0", "whole numbers"])
-def test_the_cotangent_of_lengths_is_none(of_lengths):
-    """Layers of sequences take dy as `Sequences` of their own lengths, or with a float0."""
+def test_the_cotangent_of_lengths_is_a_float0(of_lengths):
+    """Also if dy is `Sequences` with the lengths themselves."""
     x = (padded(3), words(3))
     dy = x[0]._replace(lengths=np.zeros(3, FLOAT0) if of_lengths == "float0" else x[0].lengths)
     _, (dx, dwords) = nn.select(0).backward((), nn.select(0).forward((), x)[1], dy)

@@ -1,4 +1,4 @@
-"""Tied params against the untied layer with equal arrays, by itself and inside and around every other combinator."""
+"""Tied params against the untied layer with equal arrays, alone, and inside and around every other combinator."""
 
 import pickle
 from functools import partial

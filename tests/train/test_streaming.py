@@ -730,7 +730,7 @@ def test_wrong_sequences_are_named(second, message):
         stream_of_words(lambda epoch: batches, epochs=1)
 
 
-def test_arrays_that_are_no_sequences_keep_their_sizes():
+def test_plain_arrays_keep_their_sizes():
     x = np.ones((2, 3), int)
     with pytest.raises(ValueError, match=r"x must be int64 \(2, 3\) as in the first batch, or have fewer rows, got"):
         stream_of_words(lambda epoch: [(x, x), (np.ones((2, 4), int),) * 2], epochs=1)
