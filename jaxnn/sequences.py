@@ -86,7 +86,9 @@ def visible_keys(seen: Array | None, queries: int) -> Array | None:
 
 def zero_beyond(mask: Array | None, tree: PyTree) -> PyTree:
     """Put 0 where a mask is False, in arrays that begin with its axes."""
-    return tree if mask is None else jax.tree.map(lambda a: jnp.where(beside(mask, a), a, jnp.zeros((), a.dtype)), tree)
+    if mask is None:
+        return tree
+    return jax.tree.map(lambda a: jnp.where(beside(mask, a), a, jnp.zeros((), jnp.result_type(a))), tree)
 
 
 def beside(mask: Array, a: Array) -> Array:

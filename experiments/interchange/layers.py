@@ -15,6 +15,7 @@ import numpy as np
 from experiments.networks.spec import Spec
 from experiments.networks.storage import StoredNetwork
 from jaxnn.models.model import shapes_of_params
+from jaxnn.nn import untie
 from jaxnn.nn.shapes import simplified, structs
 from jaxnn.typing import Shape
 
@@ -104,6 +105,8 @@ def _unfolded(layer: Any, params: Any, stats: Any, shape: Any) -> tuple[list[Pla
         return _sequence(_entries(kind, options, params, stats), shape)
     if kind == "remat":
         return _unfolded(options["layer"], params, stats, shape)
+    if kind == "tied":
+        return _unfolded(options["layer"], untie(layer, params), stats, shape)
     if kind == "frozen":
         return _unfolded(options["layer"], params, options["stats"], shape)
     if kind == "residual":

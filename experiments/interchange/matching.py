@@ -51,8 +51,9 @@ def filled(
         found = exported if set(exported) == set(modules) else _matched(rows, modules, words)
         if found is not exported and getattr(form, "NUMBERED_BY_DEPTH", False):
             _check_branches(list(branches(layers)), rows)
+    written: dict[int, str] = {}
     for (layer, row), module in zip(rows, found, strict=True):
-        _fill(layer, row, module, modules[module])
+        _fill(layer, row, module, modules[module], written)
     return jax.device_put((params, stats), may_alias=False)
 
 
@@ -130,8 +131,11 @@ def _described(name: str, modules: Modules) -> str:
     return ", ".join(f"{printable(name and name + '.')}{array} {a.shape}" for array, a in modules[name].items())
 
 
-def _fill(layer: Placed, row: Row, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write the arrays of a module into those of a layer, which are views of the params."""
+def _fill(layer: Placed, row: Row, name: str, arrays: Mapping[str, np.ndarray], written: dict[int, str]) -> None:
+    """Write the arrays of a module into those of a layer, which are views of the params.
+
+    `written` has the names of those before by id: an array that is tied is that of several layers.
+    """
     shapes, name = _shapes(layer, row), printable(name)
     if not _fits(shapes, arrays):
         expected = ", ".join(f"{array} {shape}" for array, (shape, _) in shapes.items())
@@ -143,12 +147,20 @@ def _fill(layer: Placed, row: Row, name: str, arrays: Mapping[str, np.ndarray]) 
             stored[array][...] = values
             _check_finite(f"{name}.{array}", stored[array])
         for here, values in row.joint.here(stored, layer).items():
-            layer.arrays[here][...] = values
+            _write(layer, here, values, f"{name}.{here}", written)
     for here, array in row.arrays.items():
         if here in layer.arrays:
             values = array.default if array.name not in arrays else array.here(arrays[array.name], layer)
-            layer.arrays[here][...] = values
-            _check_finite(f"{name}.{array.name}", layer.arrays[here])
+            _write(layer, here, values, f"{name}.{array.name}", written)
+
+
+def _write(layer: Placed, here: str, values: Any, name: str, written: dict[int, str]) -> None:
+    """Write an array of a layer; raise ValueError if it is tied to one of other numbers, or not finite."""
+    before = written.setdefault(id(layer.arrays[here]), name)
+    if before != name and not np.array_equal(layer.arrays[here], np.float32(values)):
+        raise ValueError(f"{name} must be equal to {before}, with which it is tied, got other numbers")
+    layer.arrays[here][...] = values
+    _check_finite(name, layer.arrays[here])
 
 
 def _check_finite(name: str, array: np.ndarray) -> None:

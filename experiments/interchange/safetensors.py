@@ -20,6 +20,7 @@ from experiments.interchange.structure import text_of_network
 from experiments.interchange.tables import Array, Row, arrays_there, row_of
 from experiments.networks.spec import LayersSpec, Spec
 from experiments.networks.storage import StoredNetwork, read_safetensors
+from jaxnn.models import params_to_arrays
 
 OUTPUT = "model.outputs(params, x, stats)"
 arranged = tuple
@@ -58,9 +59,7 @@ def code(network: StoredNetwork, file: str) -> str:
 def code_by(package: str, function: str, network: StoredNetwork, file: str) -> str:
     """Return code that loads W_1, b_1, ... with that function."""
     network = raw_inputs(network)
-    layers = enumerate(with_arrays(layers_of(network)), start=1)
-    # Each layer's params are in the order of `jax.tree.leaves`, of sorted names.
-    names = [f"{name}_{i}" for i, each in layers for name in sorted({*each.arrays} - _STATISTICS)]
+    names = _names(network.spec)
     stats = _statistics(network.spec)
     packages = ["jaxnn", package, *(["numpy"] if "numpy." in stats and package != "numpy" else [])]
     return f"""\
@@ -70,6 +69,17 @@ arrays = {package}.{function}({file!r})
 names = {" ".join(names)!r}.split()
 params = jaxnn.models.params_from_arrays(model.network, model.in_shape, [arrays[name] for name in names])
 stats = {stats}"""
+
+
+def _names(spec: Spec) -> list[str]:
+    """Return the names of the arrays that `params_from_arrays` takes, in its order; of a tied array, one."""
+    params, stats = empty(spec)
+    names = []
+    for i, layer in enumerate(with_arrays(placed(spec, params, stats)), start=1):
+        for name, array in layer.arrays.items():
+            array[...] = len(names)  # so that each array of params has the number of its name
+            names.append(f"{name}_{i}")
+    return [names[int(array.flat[0])] for array in params_to_arrays(spec.model().network, params)]
 
 
 def _statistics(spec: Spec) -> str:

@@ -11,7 +11,7 @@ from jaxnn.constraints import Constraint, Count, Flag, UpTo, checked
 from jaxnn.data.batches import Batch, number_of_examples, take
 from jaxnn.data.examples import check_rows, on_host
 from jaxnn.data.splitting import SEED
-from jaxnn.sequences import Sequences
+from jaxnn.sequences import Sequences, split_lengths
 from jaxnn.typing import PyTree
 
 __all__ = ["bucketed_batches", "padding"]
@@ -23,10 +23,10 @@ def bucketed_batches(
 ) -> Callable[[int], Iterator[Batch]]:
     """Return batches of sequences of like lengths for `fit_stream`: every example once per epoch.
 
-    The length of an example is that of its longest sequence. At most `buckets` lengths are chosen, so that the least is
-    padding if each example is padded to the next of them; each epoch puts the examples in a random order, sorts them by
-    these lengths, and cuts that order into batches, which come in random order. A batch is cut off behind the length of
-    its longest example. `fit_stream` compiles a program for each length.
+    The length of an example is that of its longest sequence, at least 1. At most `buckets` lengths are chosen, so that
+    the least is padding if each example is padded to the next of them; each epoch puts the examples in a random order,
+    sorts them by these lengths, and cuts that order into batches, which come in random order. A batch is cut off behind
+    the largest of these lengths that its examples are padded to. `fit_stream` compiles a program for each length.
 
     Args:
       x: inputs: `Sequences` of host arrays, or a pytree with several, such as (source, target). Arrays that are not in
@@ -58,7 +58,8 @@ def bucketed_batches(
     """
     x, y = map_arrays(on_host, "x", x), map_arrays(on_host, "y", y)
     check_rows(x, y)
-    lengths = np.max([one.lengths for one in _WITH_SEQUENCES.check("x and y", _sequences((x, y)))], axis=0)
+    found = _WITH_SEQUENCES.check("x and y", _sequences((x, y)))
+    lengths = np.max([_checked_lengths(one) for one in found], axis=0).clip(1)  # layers need a time
     least_padding = _least_padding(lengths, buckets)
     padded = least_padding[np.searchsorted(least_padding, lengths)]
     m = number_of_examples(x)
@@ -71,7 +72,7 @@ def bucketed_batches(
         if shuffle:
             random.shuffle(starts)
             if starts[0] + batch_size > m:  # the first batch sets the size of all
-                starts = np.roll(starts, 1 if len(starts) > 1 else 0)
+                starts = np.roll(starts, 1)
         for i in starts:
             rows = order[i : i + batch_size]
             yield Batch(*(_cut(take(a, rows), padded[rows].max()) for a in (x, y)))
@@ -83,7 +84,7 @@ def padding(batches: Iterable[Batch]) -> float:
     """Return the share of the places of sequences, in x and in y, that are beyond a length.
 
     Args:
-      batches: of host arrays, such as those of an epoch.
+      batches: of host arrays, such as those of an epoch, each a `Batch` or (x, y).
 
     Raises:
       ValueError: if they have no `Sequences`.
@@ -93,10 +94,13 @@ def padding(batches: Iterable[Batch]) -> float:
       >>> padding([Batch(Sequences(np.zeros((2, 4)), np.array([4, 2])), np.zeros(2))])
       0.25
     """
-    found = [one for batch in batches for one in _sequences((batch.x, batch.y))]
-    _WITH_SEQUENCES.check("batches", found)
-    places = sum(one.x.shape[0] * one.x.shape[1] for one in found)
-    return 1 - sum(int(np.sum(one.lengths)) for one in found) / max(places, 1)
+    found = [
+        (one.x.shape[0] * one.x.shape[1], int(np.sum(one.lengths)))
+        for x, y, *_ in batches
+        for one in _sequences((x, y))
+    ]
+    places, within = np.sum(_WITH_SEQUENCES.check("batches", found), axis=0).tolist()
+    return (places - within) / max(places, 1)
 
 
 def _is_sequences(a: Any) -> bool:
@@ -110,8 +114,14 @@ def _sequences(tree: PyTree) -> list[Sequences]:
 _WITH_SEQUENCES = Constraint("Sequences, or a tree with some", fix="Sequences(x, lengths)", test=bool)
 
 
+def _checked_lengths(sequences: Sequences) -> np.ndarray:
+    # One number in place of the array, which may be larger than the memory.
+    _, lengths = split_lengths(Sequences(np.broadcast_to(0.0, np.shape(sequences.x)), sequences.lengths))
+    return np.asarray(lengths).astype(int)
+
+
 def _cut(tree: PyTree, length: int) -> PyTree:
-    """Return the tree with the sequences cut off, or padded with 0, behind a length."""
+    """Return the tree with the sequences cut off behind a length."""
 
     def one(a):
         return Sequences(a.x[:, :length], a.lengths) if _is_sequences(a) else a
@@ -126,16 +136,17 @@ def _least_padding(lengths: np.ndarray, buckets: int) -> np.ndarray:
     the bucket before, of the best cost up to l_i plus n l_j, n the number of examples between them.
     """
     different, counts = np.unique(lengths, return_counts=True)
-    until = np.concatenate([[0], np.cumsum(counts)])
-    places = (until[None, 1:] - until[:-1, None]) * different[None]  # [i, j]: of a bucket of l_i, ..., l_j
-    places = np.where(np.arange(len(different))[:, None] <= np.arange(len(different))[None], places, np.inf)
-    best, before = places[0], []
+    until = np.cumsum(counts)  # the number of examples up to each length
+    best, before = (until * different).astype(float), []
     for _ in range(min(buckets, len(different)) - 1):
-        cost = np.concatenate([np.full((1, len(different)), np.inf), best[:-1, None] + places[1:]])
-        before.append(cost.argmin(0))
-        best = cost.min(0)
-    chosen, end = [], len(different) - 1
-    for start in reversed(before):
-        chosen.append(end)
-        end = start[end] - 1
-    return different[[end, *reversed(chosen)]]
+        last, cost = np.zeros(len(different), int), np.full(len(different), np.inf)
+        for j in range(1, len(different)):
+            of_each = best[:j] + (until[j] - until[:j]) * different[j]
+            last[j] = of_each.argmin()
+            cost[j] = of_each[last[j]]
+        before.append(last)
+        best = cost
+    chosen = [len(different) - 1]
+    for last in reversed(before):
+        chosen.append(last[chosen[-1]])
+    return different[chosen[::-1]]

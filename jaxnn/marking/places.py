@@ -19,6 +19,16 @@ def entry(i: int | str) -> str:
     return f"[{i!r}]"
 
 
+def keys_of(scopes: str) -> list[str]:
+    """Return the keys of the entries that scopes one after another lead to.
+
+    Example:
+      >>> keys_of("[0]['image'][1]")
+      ['0', 'image', '1']
+    """
+    return [key.strip("'") for key in _ENTRY.findall(scopes)]
+
+
 def is_place(scope: str) -> bool:
     """Return whether a scope is that of a layer inside a network."""
     return scope in _WHOLE or _ENTRY.fullmatch(scope) is not None

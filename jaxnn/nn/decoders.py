@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.arrays import add_cotangents, cast_like, floats
-from jaxnn.constraints import Count, OneOf, RandomKey, checked
+from jaxnn.constraints import Count, Numbers, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.alignments import (
     SEQUENCE_AND_MEMORY,
@@ -66,7 +66,8 @@ def recurrent_attention(
       "key": {"W": (n, n_k)}, "score": {"W": (1, n)}}`.
 
     Raises:
-      ValueError: if an argument has another value; at `init`, if an example is not a pair of sequences of floats.
+      ValueError: if an argument has another value; at `init`, if an example is not a pair of sequences of floats; when
+        called, if x and h have different numbers of examples, or the state is that of another cell.
 
     Example:
       >>> import jax
@@ -93,14 +94,16 @@ def recurrent_attention(
         """Return the cell, what is shared by all times, and the other arguments of `run`."""
         mask, seen = within(lengths, x.shape[1]), within(of_memory, h.shape[1])
         shared = {name: params[name] for name in ("cell", "query", "score")} | {"k": h @ params["key"]["W"].T, "h": h}
-        first = zeros_of(cell, (len(x),), [x, h]) if start is None else start
-        first = tuple(a.astype(jnp.result_type(x, h, *first)) for a in first)
+        like = [x, h, *jax.tree.leaves(params)]
+        first = zeros_of(cell, (len(x),), like) if start is None else start
+        first = tuple(a.astype(jnp.result_type(*like, *first)) for a in first)
         return _reading(cell, seen), shared, (x.swapaxes(0, 1), None if mask is None else mask.T, first, False)
 
     def forward(params, x, key=None):
         pair, start = WITH_STATE.check("x", x) if given else (x, None)
         (x, lengths), (h, of_memory) = map(split_lengths, pair)
-        start = None if start is None else checked_state(cell, start, len(x))
+        start = checked_state(cell, start, len(x)) if given else None
+        _check_memory(x, h)
         mask = within(lengths, x.shape[1])
         x, h = zero_beyond(mask, floats(x, "x")), zero_beyond(within(of_memory, h.shape[1]), floats(h, "x"))
         reading, shared, times = to_run(params, x, lengths, h, of_memory, start)
@@ -125,6 +128,11 @@ def recurrent_attention(
     if not given:
         in_pieces = Carried(recurrent_attention(cell, n, init, "given"), partial(start_of_pieces, cell))
     return Layer(init_params, forward, backward, carried=in_pieces)
+
+
+@checked(x=Numbers("m T n_in"), h=Numbers("m keys n_k"))
+def _check_memory(x: Array, h: Array) -> None:
+    """Raise ValueError unless each sequence has its memory."""
 
 
 def _reading(cell: Cell, seen: Array | None) -> Cell:

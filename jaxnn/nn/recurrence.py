@@ -1,7 +1,7 @@
 """Recurrent layers: a cell run over the times of a sequence."""
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -98,7 +98,7 @@ def recurrent(
         x, lengths = split_lengths(x)
         x, of_cell = _SEQUENCES.check("x", floats(x, "x")), _without_start(params)
         mask = within(lengths, x.shape[1])
-        start = _start(cell, params, x) if start is None else checked_state(cell, start, len(x))
+        start = checked_state(cell, start, len(x)) if given else _start(cell, params, x)
         first = _like_states(start, params, x)
         last, after, kept = run(cell, of_cell, *_time_first(x, mask), first, reverse)
         y = with_lengths(zero_beyond(mask, after[0].swapaxes(0, 1)), lengths) if outputs == "all" else last[0]
@@ -153,7 +153,7 @@ _SEQUENCES = Constraint(
 )
 
 
-def checked_state(cell: Cell, state: State, m: int) -> State:
+def checked_state(cell: Cell, state: Any, m: int) -> State:
     """Return a state that was given, as a tuple; raise ValueError if it is that of another cell or other examples."""
     shapes, given = tuple((m, *shape) for shape in cell.state), jax.tree.map(jnp.shape, state)
     Constraint(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxnn.arrays import zero_cotangent
 from jaxnn.constraints import Constraint, checked
@@ -65,7 +66,7 @@ def select(entry: int | str) -> Layer:
     def backward(params, others, dy):
         m = len(jax.tree.leaves(dy)[0])
         zeros = jax.tree.map(lambda a: _zero(a, m), others)
-        return (), _with_entry(zeros, entry, dy)
+        return (), _with_entry(zeros, entry, jax.tree.map(_of_floats, dy))
 
     return carrying_nothing(Layer(init, forward, backward))
 
@@ -73,6 +74,11 @@ def select(entry: int | str) -> Layer:
 def _zero(like: Any, m: int) -> Any:
     """Return the cotangent 0 of an array of which `like` has no example, (0, ...)."""
     return zero_cotangent(jax.ShapeDtypeStruct((m, *like.shape[1:]), like.dtype))
+
+
+def _of_floats(dy: Any) -> Any:
+    """Return the cotangent of floats; of whole numbers, such as lengths, a float0, which is all that they have."""
+    return zero_cotangent(dy) if jnp.issubdtype(dy.dtype, jnp.integer) or dy.dtype == bool else dy
 
 
 def _without_entry(x: PyTree, entry: Any) -> PyTree:

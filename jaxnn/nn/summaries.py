@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxnn.constraints import ExampleTree, checked
 from jaxnn.factories.representation import in_few_words
-from jaxnn.marking.places import entry
+from jaxnn.marking.places import entry, keys_of
 from jaxnn.nn.branches import fan_out, parallel, shared
 from jaxnn.nn.carrying import carried
 from jaxnn.nn.composition import chain
@@ -17,6 +17,7 @@ from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.repetition import chain_with_scans, repeat
 from jaxnn.nn.shapes import is_sizes, simplified, structs
 from jaxnn.nn.stepwise import each_step
+from jaxnn.nn.tying import tied
 from jaxnn.sequences import array_of
 from jaxnn.typing import Params, Shapes
 
@@ -33,8 +34,8 @@ def summary(layer: Layer, in_shape: Shapes) -> str:
 
     Returns:
       A line for each layer that is not made of others: the place of its params, the call that made it, the shape of an
-      example after it and the number of its params; a repeated layer has one line for all copies. The last line has the
-      sum.
+      example after it and the number of its params; a repeated layer has one line for all copies. An array that is
+      `tied` counts at the first of its places. The last line has the sum.
 
     Raises:
       ValueError: if it is not a `Layer`, or does not take such examples.
@@ -59,6 +60,9 @@ def summary(layer: Layer, in_shape: Shapes) -> str:
     return "\n".join("  ".join(text) for text in texts)
 
 
+_NONE: frozenset[str] = frozenset()
+
+
 class _Row(NamedTuple):
     place: str
     name: str
@@ -67,13 +71,23 @@ class _Row(NamedTuple):
     times: int
 
 
-def _rows(layer: Layer, in_shape: Shapes, place: str, times: int) -> Iterator[_Row]:
+def _rows(layer: Layer, in_shape: Shapes, place: str, times: int, elsewhere: frozenset[str] = _NONE) -> Iterator[_Row]:
+    """Yield the rows of a layer at a place, of whose params the arrays with the paths `elsewhere` count elsewhere."""
+    call = getattr(layer, "factory_call", None)
+    if call is not None and call.factory is tied:
+        elsewhere = elsewhere.union(call.arguments["paths"][1:])
     parts = list(_parts(layer, in_shape))
     for scope, part, shape, copies in parts:
-        yield from _rows(part, shape, place + scope, times * copies)
+        before = "".join(f"{key}/" for key in keys_of(scope))
+        inside = frozenset(path.removeprefix(before) for path in elsewhere if path.startswith(before))
+        yield from _rows(part, shape, place + scope, times * copies, inside)
     if not parts:
         params, out_shape = _initialized(layer, in_shape)
-        size = times * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+        sizes = {
+            jax.tree_util.keystr(path, simple=True, separator="/"): math.prod(leaf.shape)
+            for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
+        }
+        size = times * sum(size for path, size in sizes.items() if path not in elsewhere)
         yield _Row(place, in_few_words(layer), _shape_in_words(out_shape), size, times)
 
 

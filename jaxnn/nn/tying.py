@@ -1,6 +1,6 @@
 """Tied params: one array at several places of a network, such as the vectors of words that are read and written."""
 
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from jaxnn.nn.activations import tanh
 from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
 from jaxnn.nn.composition import chain
 from jaxnn.nn.embeddings import embedding
-from jaxnn.nn.layer import LAYER, Layer
+from jaxnn.nn.layer import LAYER, Carried, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.recurrence import recurrent
 from jaxnn.nn.simple_cells import simple_cell
@@ -24,12 +24,14 @@ __all__ = ["tied", "untie"]
 
 _PATH = Constraint(
     "the path of an array in a dictionary of the params, such as '0/E'",
-    rejects=("", "0", "E/", 3, None),
+    rejects=("", "E/", 3, None),
     fix="its keys, outermost first, with / between them, are those of the params that the layer's init makes",
-    test=lambda path: isinstance(path, str) and "/" in path and all(path.split("/")),
+    test=lambda path: isinstance(path, str) and all(path.split("/")),
 )
 _SEVERAL = Constraint(
-    "at least two different ones", fix="each is a place of the one array", test=lambda paths: len({*paths}) > 1
+    "at least two, all different",
+    fix="each is a place of the one array",
+    test=lambda paths: len({*paths}) == len(paths) > 1,
 )
 
 
@@ -44,15 +46,16 @@ def tied(layer: Layer, *paths: str) -> Layer:
     Args:
       layer: the `Layer`.
       *paths: of arrays of one shape, the keys of the params from the outside in, such as "0/E" and "2/W": an embedding
-        E (vocabulary, n) and the dense layer W (vocabulary, n) that gives each word its logit.
+        E (vocabulary, n) and the dense layer W (vocabulary, n) that gives each word its logit. Each array is an entry
+        of a dictionary, inside of tuples and dictionaries.
 
     Returns:
       A `Layer` with the params of `layer`, without the arrays of all paths but the first, which is initialized as the
       layer initializes it.
 
     Raises:
-      ValueError: if there are fewer than two different paths; at `init`, if the params have no array at one of them,
-        or arrays of different shapes.
+      ValueError: if there are fewer than two paths, or a path is there twice; at `init`, if the params have no array at
+        one of them, or arrays of different shapes; when called, if the params are those of `layer` itself, or others.
 
     Example:
       >>> import jax, jaxnn
@@ -67,18 +70,23 @@ def tied(layer: Layer, *paths: str) -> Layer:
     "Tying word vectors and word classifiers", 2017.
     """
     _SEVERAL.check("paths", paths)
-    places = [tuple(path.split("/")) for path in paths]
-    first, *others = places
-    everywhere = partial(_everywhere, places)
+    has_once = _with_one(paths)
+
+    def everywhere(params):
+        return _everywhere(has_once.check("params", params), paths)
 
     def once(params):
-        for keys in others:
-            params = _without(params, keys)
+        for path in paths[1:]:
+            params = _without(params, path.split("/"))
         return params
 
     def init(key, in_shape):
         params, out_shape = layer.init(key, in_shape)
-        _OF_ONE_SHAPE.check("arrays at the paths", [(path, _shape_at(params, path)) for path in paths])
+        named = dict(_named(params))
+        for path in paths:
+            if path not in named:
+                raise ValueError(f"path must be that of an array in a dictionary, {_one_of(named)}, got {path!r}")
+        _OF_ONE_SHAPE.check("arrays at the paths", [(path, tuple(named[path].shape)) for path in paths])
         return once(params), out_shape
 
     def forward(params, x, key=None, rows=None):
@@ -86,19 +94,20 @@ def tied(layer: Layer, *paths: str) -> Layer:
 
     def backward(params, cache, dy):
         dparams, dx = run_backward(SHARED, layer, everywhere(params), cache, dy)
-        total = add_cotangents(*(_at(dparams, keys) for keys in (first, *others)))
-        return _with(once(dparams), first, total), dx
+        named = dict(_named(dparams))
+        total = add_cotangents(*(named[path] for path in paths))
+        return _with(once(dparams), paths[0].split("/"), total), dx
 
     def infer(params, stats, x):
         return run_infer(SHARED, layer, everywhere(params), stats, x)
 
-    form = layer.carried and layer.carried._replace(
-        layer=tied(layer.carried.layer, *paths),
-        start=lambda params, m, length: layer.carried.start(everywhere(params), m, length),
-    )
-    return layer._replace(
-        init=init, forward=forward, backward=backward, infer=infer, parts=lambda params: [params], carried=form
-    )
+    in_pieces = layer.carried
+    if in_pieces is not None:
+        start = in_pieces.start
+        in_pieces = Carried(
+            tied(in_pieces.layer, *paths), lambda params, m, length: start(everywhere(params), m, length)
+        )
+    return layer._replace(init=init, forward=forward, backward=backward, infer=infer, carried=in_pieces)
 
 
 _TIED = Constraint(
@@ -117,7 +126,7 @@ def untie(layer: Layer, params: Params) -> Params:
       params: its params.
 
     Raises:
-      ValueError: if the layer is another.
+      ValueError: if the layer is another, or the params are.
 
     Example:
       >>> import jax, jaxnn
@@ -129,30 +138,8 @@ def untie(layer: Layer, params: Params) -> Params:
       True
     """
     call: Any = getattr(layer, "factory_call", None)  # the constraint has checked it
-    return _everywhere([tuple(path.split("/")) for path in call.arguments["paths"]], params)
-
-
-def _everywhere(places: list[tuple[str, ...]], params: Params) -> Params:
-    """Return params with the array at the first place at the others too."""
-    first, *others = places
-    array = _at(params, first)
-    for keys in others:
-        params = _with(params, keys, array)
-    return params
-
-
-def _shape_at(params: Params, path: str) -> Any:
-    """Return the shape of the array at a path; raise ValueError if there is none in a dictionary."""
-    *outer, last = path.split("/")
-    tree = params
-    for key in outer:
-        entries = dict(enumerate(tree)) if isinstance(tree, tuple) else tree if isinstance(tree, dict) else {}
-        tree = entries.get(int(key) if isinstance(tree, tuple) and key.isdecimal() else key, ())
-    if not isinstance(tree, dict) or not hasattr(tree.get(last), "shape"):
-        there = jax.tree_util.tree_flatten_with_path(params)[0]
-        names = [jax.tree_util.keystr(where, simple=True, separator="/") for where, _ in there]
-        raise ValueError(f"path must be that of an array of the params, one of {', '.join(names)}, got {path!r}")
-    return tuple(tree[last].shape)
+    paths = call.arguments["paths"]
+    return _everywhere(_with_one(paths).check("params", params), paths)
 
 
 _OF_ONE_SHAPE = Constraint(
@@ -162,30 +149,77 @@ _OF_ONE_SHAPE = Constraint(
 )
 
 
-def _at(tree: Any, keys: tuple[str, ...]) -> Array:
-    for key in keys:
-        tree = tree[int(key)] if isinstance(tree, tuple) else tree[key]
-    return tree
+def _entries(tree: Any) -> dict[str, Any]:
+    """Return the entries that a path can lead to by their keys: of a tuple, or of a dictionary."""
+    if type(tree) is tuple:
+        return {str(i): one for i, one in enumerate(tree)}
+    return {key: one for key, one in tree.items() if _is_key(key)} if type(tree) is dict else {}
 
 
-def _with(tree: Any, keys: tuple[str, ...], array: Array) -> Any:
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str) and "/" not in key
+
+
+def _dictionaries(tree: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the entries of each dictionary in dictionaries and tuples, with what their paths begin with."""
+    if type(tree) is dict:
+        yield prefix, _entries(tree)
+    for key, one in _entries(tree).items():
+        yield from _dictionaries(one, f"{prefix}{key}/")
+
+
+def _named(tree: Any) -> Iterator[tuple[str, Array]]:
+    """Yield the path and the array of each entry of a dictionary that is an array."""
+    for prefix, entries in _dictionaries(tree):
+        for key, one in entries.items():
+            if hasattr(one, "shape"):
+                yield f"{prefix}{key}", one
+
+
+def _one_of(named: dict[str, Array]) -> str:
+    return f"one of {', '.join(sorted(named))}" if named else "of which the params of the layer have none"
+
+
+def _with_one(paths: tuple[str, ...]) -> Constraint:
+    """Return the constraint of params that have an array at the first path, and a dictionary without one at others."""
+    places = [(path[: path.rfind("/") + 1], path[path.rfind("/") + 1 :]) for path in paths]
+
+    def fits(params):
+        dictionaries = dict(_dictionaries(params))
+        has_array = [last in dictionaries[outer] for outer, last in places if outer in dictionaries]
+        return has_array == [True] + [False] * (len(paths) - 1)
+
+    return Constraint(
+        f"those of tied, with an array at {paths[0]!r} and none at {', '.join(map(repr, paths[1:]))}",
+        fix="use those that its init makes; untie returns those of the layer inside",
+        test=fits,
+    )
+
+
+def _everywhere(params: Params, paths: tuple[str, ...]) -> Params:
+    """Return params with the array at the first path at the others too."""
+    array = dict(_named(params))[paths[0]]
+    for path in paths[1:]:
+        params = _with(params, path.split("/"), array)
+    return params
+
+
+def _with(tree: Any, keys: list[str], array: Array) -> Any:
     """Return the tree with the array as an entry of the dictionary that the keys lead to."""
     key, *rest = keys
     if isinstance(tree, tuple):
         i = int(key)
-        return (*tree[:i], _with(tree[i], tuple(rest), array), *tree[i + 1 :])
-    return {**tree, key: _with(tree[key], tuple(rest), array) if rest else array}
+        return (*tree[:i], _with(tree[i], rest, array), *tree[i + 1 :])
+    return {**tree, key: _with(tree[key], rest, array) if rest else array}
 
 
-def _without(tree: Any, keys: tuple[str, ...]) -> Any:
+def _without(tree: Any, keys: list[str]) -> Any:
     """Return the tree without that entry."""
     key, *rest = keys
     if isinstance(tree, tuple):
         i = int(key)
-        return (*tree[:i], _without(tree[i], tuple(rest)), *tree[i + 1 :])
-    return {
-        name: _without(one, tuple(rest)) if name == key else one for name, one in tree.items() if rest or name != key
-    }
+        return (*tree[:i], _without(tree[i], rest), *tree[i + 1 :])
+    return {name: _without(one, rest) if name == key else one for name, one in tree.items() if rest or name != key}
 
 
 _WORDS = jax.ShapeDtypeStruct((4,), "int32")

@@ -225,6 +225,11 @@ def by_reading(params, pair, key):
     return lax.scan(step, jnp.zeros((len(x), n)), x.swapaxes(0, 1))[1].swapaxes(0, 1)
 
 
+def twice_by_one_matrix(params, x, key):
+    (first, _, second), W = params, params[0]["W"]
+    return jnp.tanh(x @ W.T + first["b"]) @ W.T + second["b"]
+
+
 def with_sinusoids(params, x, key):
     angles = jnp.arange(x.shape[1])[:, None] / 10_000 ** (2 * jnp.arange(x.shape[2] // 2) / x.shape[2])
     return x + jnp.stack([jnp.sin(angles), jnp.cos(angles)], -1).reshape(x.shape[1:])
@@ -301,6 +306,12 @@ def rows() -> dict[str, Row]:
         "each_step dense": Row(
             nn.each_step(nn.dense(64)), TEXTS, lambda params, x, key: x @ params["W"].T + params["b"]
         ),
+        "tied": Row(
+            nn.tied(nn.chain(nn.dense(256), nn.tanh(), nn.dense(256)), "0/W", "2/W"),
+            ((128, 256), (1024, 256), (4096, 256)),
+            twice_by_one_matrix,
+        ),
+        "select": Row(nn.select(0), PAIRS, lambda params, x, key: x[0]),
         "flatten": Row(nn.flatten(), IMAGES, lambda params, x, key: x.reshape(x.shape[0], -1)),
     }  # fmt: skip
 

@@ -213,3 +213,140 @@ def test_of_equal_tokens_the_first_are_the_top_k():
     step = lambda carry, tokens: (carry, logits)  # noqa: E731
     for top_k, expected in ((1, {1}), (2, {1, 4}), (3, {0, 1, 4})):
         assert {*decoding.sample(step, (), logits, 1, key=KEY, top_k=top_k).tokens.ravel().tolist()} == expected
+
+
+# A decoder that reads what an encoder makes of a source
+
+
+LETTER, TOKENS = jax.ShapeDtypeStruct((1,), "int32"), jnp.zeros(3, int)
+SOURCE = np.array([[1, 4, 2, 0, 3, 1], [2, 2, 0, 0, 0, 0], [3, 1, 4, 1, 0, 0]])
+ENCODER = jaxnn.chain(nn.each_step(nn.embedding(5, 4)), nn.bidirectional(nn.gru_cell(2)))
+RECURRENT = jaxnn.chain(
+    nn.parallel(nn.each_step(nn.embedding(4, 3)), nn.identity()),
+    nn.recurrent_attention(nn.lstm_cell(5), 3),
+    nn.each_step(jaxnn.dense(4)),
+)
+TRANSFORMER = jaxnn.chain(
+    nn.parallel(jaxnn.chain(nn.each_step(nn.embedding(4, 4)), nn.positions()), nn.identity()),
+    nn.transformer_block(2, 6, causal=True, memory=True),
+    nn.transformer_block(2, 6, causal=True, memory=True),
+    nn.select(0),
+    nn.each_step(jaxnn.dense(4)),
+)
+TRANSLATORS = {"recurrent": RECURRENT, "transformer": TRANSFORMER}
+of_translators = pytest.mark.parametrize("name", TRANSLATORS)
+with_lengths = pytest.mark.parametrize("lengths", [None, (6, 2, 4)], ids=["whole", "lengths"])
+
+
+class Translation:
+    """A training network from (target, source), and its parts with the same params."""
+
+    def __init__(self, name, lengths):
+        self.decoder = TRANSLATORS[name]
+        self.network = jaxnn.chain(nn.parallel(nn.identity(), ENCODER), self.decoder)
+        source = jnp.asarray(SOURCE)
+        self.source = source if lengths is None else nn.Sequences(source, jnp.array(lengths))
+        shapes = LETTER, nn.shapes_of(self.source)
+        like = jax.eval_shape(lambda: self.network.init(KEY, shapes)[0])
+        rng = np.random.default_rng(3)
+        self.params = jax.tree.map(lambda a: jnp.asarray(rng.normal(scale=0.7, size=a.shape).astype("float32")), like)
+        self.memory = ENCODER.infer(self.params[0][1], (), self.source)
+        self.outputs = jax.jit(lambda tokens: self.network.infer(self.params, (), (tokens, self.source)))
+
+    def log_probs(self, i, prefix):
+        """Return the log-probabilities of what follows some tokens of sequence i, by the training network."""
+        padded = np.zeros((3, 8), int)  # what comes later has no influence
+        padded[i, : len(prefix)] = prefix
+        return log_softmax(self.outputs(padded)[i, len(prefix) - 1])
+
+    def start(self, prompt):
+        step = decoding.step_of(self.decoder, self.params[1], memory=True)
+        return step, *decoding.read(self.decoder, self.params[1], prompt, length=9, memory=self.memory)
+
+
+@with_lengths
+@of_translators
+def test_greedy_translations_are_a_loop_over_whole_prefixes(name, lengths):
+    translation = Translation(name, lengths)
+    found = jax.jit(lambda: decoding.greedy(*translation.start(PROMPT), n_steps=5, end=1))()
+    for i, prompt in enumerate(PROMPT.tolist()):
+        tokens, score = [], 0.0
+        while len(tokens) < 5 and (not tokens or tokens[-1] != 1):
+            log_p = translation.log_probs(i, prompt + tokens)
+            tokens.append(int(log_p.argmax()))
+            score += log_p.max()
+        assert found.tokens[i].tolist() == tokens + [1] * (5 - len(tokens))
+        assert found.lengths[i] == len(tokens)
+        np.testing.assert_allclose(found.scores[i], score, rtol=1e-4)
+
+
+@with_lengths
+@of_translators
+def test_beams_of_translations_are_a_loop_over_lists(name, lengths, monkeypatch):
+    """Each beam reads the memory of its sequence."""
+    translation = Translation(name, lengths)
+    found = jax.jit(lambda: decoding.beam_search(*translation.start(PROMPT), n_steps=4, beams=3, end=1))()
+    for i, prompt in enumerate(PROMPT.tolist()):
+        monkeypatch.setitem(globals(), "log_probs", lambda prefix, i=i: translation.log_probs(i, prefix))
+        expected = by_python(prompt, 4, 3, 1, 0.0)
+        assert [t[:n] for t, n in zip(found.tokens[i].tolist(), found.lengths[i], strict=True)] == [
+            t for t, _ in expected
+        ]
+        np.testing.assert_allclose(found.scores[i], [p for _, p in expected], rtol=1e-4)
+
+
+@of_translators
+def test_what_is_beyond_the_length_of_a_source_is_not_read(name):
+    one, other = Translation(name, (6, 2, 4)), Translation(name, (6, 2, 4))
+    noise = np.where(np.arange(6) < np.array([6, 2, 4])[:, None], SOURCE, 4)
+    other.memory = ENCODER.infer(other.params[0][1], (), nn.Sequences(jnp.asarray(noise), jnp.array([6, 2, 4])))
+    found, same, whole = (
+        jax.jit(lambda t=t: decoding.greedy(*t.start(PROMPT), n_steps=5))()
+        for t in (one, other, Translation(name, None))
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, same)
+    assert not np.allclose(whole.scores, found.scores, rtol=1e-3)
+
+
+def test_the_memory_is_part_of_the_carry_only_if_there_is_one():
+    translation = Translation("recurrent", None)
+    carry, _ = decoding.read(translation.decoder, translation.params[1], PROMPT, memory=translation.memory)
+    assert carry[1] is translation.memory
+    assert jax.tree.structure(carry[0]) == jax.tree.structure(nn.start_carry(RECURRENT, translation.params[1], 3))
+    alone, _ = decoding.read(NETWORK, PARAMS, PROMPT)
+    assert jax.tree.structure(alone) == jax.tree.structure(nn.start_carry(NETWORK, PARAMS, 3))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda t, step, carry: step(carry[0], TOKENS),
+            r"^carry must be \(carry, memory\), got a tuple: read\(",
+        ),
+        (lambda t, step, carry: step((), TOKENS), r"^carry must be \(carry, memory\), got \(\)"),
+        (lambda t, step, carry: step(carry[::-1], TOKENS), "^carry must be a tuple of 3 entries"),
+        (
+            lambda t, step, carry: decoding.step_of(t.decoder, t.params[1])(carry, TOKENS),
+            "^carry must be a tuple of 3 entries, one per layer, got a tuple",
+        ),
+        (
+            lambda t, step, carry: decoding.read(t.decoder, t.params[1], PROMPT),
+            r"x must be a tuple of 2 entries, one per layer, got",
+        ),
+        (
+            lambda t, step, carry: decoding.read(t.decoder, t.params[1], PROMPT, memory=t.memory[:1]),
+            r"h must be numbers \(m=3, keys, n_k\) for x \(3, 2, 3\), got float32 \(1, 6, 4\)",
+        ),
+        (
+            lambda t, step, carry: decoding.step_of(t.decoder, t.params[1], memory="yes"),
+            "^memory must be True or False, got 'yes'",
+        ),
+    ],
+)
+def test_a_wrong_carry_or_memory_raises_in_one_line(call, message):
+    translation = Translation("recurrent", None)
+    step, carry, _ = translation.start(PROMPT)
+    with pytest.raises(ValueError, match=message) as error:
+        call(translation, step, carry)
+    assert "\n" not in str(error.value)

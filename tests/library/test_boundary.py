@@ -42,10 +42,11 @@ ARGUMENTS = [
 )
 def test_declared_invalid_values_raise(function, argument, constraint):
     """Arguments are checked before the call, so the others may be missing."""
-    parameter = inspect.signature(function).parameters[argument]
+    parameters = inspect.signature(function).parameters
+    parameter, before = parameters[argument], [jaxnn.relu()] * [*parameters].index(argument)
     for value in constraint.rejects:
         call = (
-            partial(function, value)
+            partial(function, *before, value)  # those before the others are layers
             if parameter.kind is parameter.VAR_POSITIONAL
             else partial(function, **{argument: value})
         )

@@ -59,3 +59,148 @@ def test_the_memory_is_not_kept_for_each_time():
 
     of_one_time = (kept(40) - kept(20)) / 20
     assert of_one_time < 2 * (50 + 100) < 2 * 50 * 8  # the weights of all keys and a few vectors, of 2 examples
+
+
+# From a state that is given, in pieces
+
+
+GIVEN = nn.recurrent_attention(nn.lstm_cell(UNITS), N, state="given")
+FROM_ZEROS = nn.recurrent_attention(nn.lstm_cell(UNITS), N)
+
+
+def drawn(dtype="float64", m=3, n_times=6):
+    """Params, (x, h) and a state of random numbers."""
+    rng = np.random.default_rng(8)
+    like = jax.eval_shape(lambda: FROM_ZEROS.init(jax.random.key(0), ((n_times, N_IN), (5, N_K)))[0])
+    params = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape).astype(dtype)), like)
+    x, h, *state = (
+        jnp.asarray(rng.normal(size=(m, *size)).astype(dtype))
+        for size in ((n_times, N_IN), (5, N_K), (UNITS,), (UNITS,))
+    )
+    return params, (x, h), tuple(state)
+
+
+def test_pieces_from_the_state_before_are_the_whole(x64):
+    params, (x, h), _ = drawn()
+    whole = FROM_ZEROS.infer(params, (), (x, h))
+    zeros = (jnp.zeros((3, UNITS)),) * 2
+    state, pieces = zeros, []
+    for piece in (slice(0, 1), slice(1, 4), slice(4, 6)):
+        y, state = GIVEN.infer(params, (), ((x[:, piece], h), state))
+        pieces.append(y)
+    same(jnp.concatenate(pieces, 1), whole, **TOLERANCE["float64"])
+    same(state, GIVEN.infer(params, (), ((x, h), zeros))[1], **TOLERANCE["float64"])
+    np.testing.assert_array_equal(state[0], pieces[-1][:, -1])
+    carry = nn.start_carry(FROM_ZEROS, params, 3)
+    same(nn.carried(FROM_ZEROS).infer(params, (), ((x, h), carry)), (whole, state), **TOLERANCE["float64"])
+
+
+def test_the_last_state_is_that_at_each_length(x64):
+    """Of a sequence of length 0, it is the state that was given."""
+    params, (x, h), state = drawn()
+    padded = nn.Sequences(x, jnp.array([4, 0, 6])), nn.Sequences(h, jnp.array([5, 2, 0]))
+    _, last = GIVEN.infer(params, (), (padded, state))
+    for i, (n, keys) in enumerate([(4, 5), (0, 2), (6, 0)]):
+        of_one = tuple(a[i : i + 1] for a in state)
+        if n:
+            memory = nn.Sequences(h[i : i + 1], jnp.array([keys]))
+            _, of_one = GIVEN.infer(params, (), ((x[i : i + 1, :n], memory), of_one))
+        same(tuple(a[i : i + 1] for a in last), of_one, **TOLERANCE["float64"])
+
+
+def test_the_gradient_goes_through_the_state(x64):
+    """Two pieces, by hand one after the other, against `jax.grad` of the loop over single times by NumPy's formulas."""
+    params, (x, h), state = drawn()
+    dy, dlast = jnp.cos(jnp.arange(54.0).reshape(3, 6, UNITS)), tuple(jnp.sin(a) for a in state)
+
+    def loss(params, x, h, state):
+        """Written out: an LSTM whose input is [x, c], c by additive attention of the output before."""
+        (a, c), cell, total = state, params["cell"], 0.0
+        for t in range(6):
+            scores = (
+                jnp.tanh((a @ params["query"]["W"].T)[:, None] + h @ params["key"]["W"].T) @ params["score"]["W"][0]
+            )
+            context = jnp.einsum("mk,mkn->mn", jax.nn.softmax(scores), h)
+            z = jnp.concatenate([x[:, t], context], 1) @ cell["W_x"].T + a @ cell["W_a"].T + cell["b"][None]
+            f, i, o = (jax.nn.sigmoid(z[:, k * UNITS : (k + 1) * UNITS]) for k in range(3))
+            c = f * c + i * jnp.tanh(z[:, 3 * UNITS :])
+            a = o * jnp.tanh(c)
+            total = total + (a * dy[:, t]).sum()
+        return total + (a * dlast[0]).sum() + (c * dlast[1]).sum()
+
+    expected = jax.grad(loss, (0, 1, 2, 3))(params, x, h, state)
+    (_, between), first = GIVEN.forward(params, ((x[:, :2], h), state))
+    _, second = GIVEN.forward(params, ((x[:, 2:], h), between))
+    dparams_2, ((dx_2, dh_2), dbetween) = GIVEN.backward(params, second, (dy[:, 2:], dlast))
+    dparams_1, ((dx_1, dh_1), dstate) = GIVEN.backward(params, first, (dy[:, :2], dbetween))
+    got = jax.tree.map(jnp.add, dparams_1, dparams_2), jnp.concatenate([dx_1, dx_2], 1), dh_1 + dh_2, dstate
+    same(got, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("inputs", ["bfloat16", "float32"])
+@pytest.mark.parametrize("params", ["bfloat16", "float32"])
+@pytest.mark.parametrize("state", ["bfloat16", "float32"])
+def test_dtypes_widen_as_in_a_sum_and_cotangents_have_those_of_what_was_given(inputs, params, state):
+    weights, pair, start = drawn("float32")
+    weights, pair, start = (
+        jax.tree.map(lambda a, dtype=dtype: a.astype(dtype), tree)
+        for tree, dtype in ((weights, params), (pair, inputs), (start, state))
+    )
+    wide = "float32" if "float32" in (inputs, params, state) else "bfloat16"
+    (y, last), cache = GIVEN.forward(weights, (pair, start))
+    assert {a.dtype.name for a in (y, *last)} == {wide}
+    dparams, (dpair, dstart) = GIVEN.backward(weights, cache, (y, last))
+    for tree, dtype in ((dparams, params), (dpair, inputs), (dstart, state)):
+        assert {a.dtype.name for a in jax.tree.leaves(tree)} == {dtype}
+    y, _ = FROM_ZEROS.forward(weights, pair)
+    assert y.dtype == ("float32" if "float32" in (inputs, params) else "bfloat16")
+
+
+@pytest.mark.parametrize(
+    "name", ["none", "empty", "short", "units", "examples", "whole numbers", "one array", "a list"]
+)
+@pytest.mark.parametrize(
+    "layer", [GIVEN, nn.recurrent(nn.lstm_cell(UNITS), state="given")], ids=["attention", "recurrent"]
+)
+def test_a_wrong_state_raises_in_one_line(layer, name):
+    params, pair, state = drawn("float32")
+    wrong = {
+        "none": None,
+        "empty": (),
+        "short": state[:1],
+        "units": (state[0], jnp.zeros((3, 9))),
+        "examples": tuple(a[:1] for a in state),
+        "whole numbers": tuple(a.astype(int) for a in state),
+        "one array": state[0],
+        "a list": [*state],
+    }[name]
+    x = pair if layer is GIVEN else pair[0]
+    with pytest.raises(
+        ValueError, match=r"^state must be a tuple of arrays of floats \(\(3, 3\), \(3, 3\)\), got"
+    ) as error:
+        layer.forward(params if layer is GIVEN else params["cell"], (x, wrong))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("m", [1, 2, 6])
+def test_a_memory_of_other_examples_raises(m):
+    """Half as many memories would be read by the wrong sequences."""
+    params, (x, _), _ = drawn("float32", m=4)
+    with pytest.raises(ValueError, match=rf"^h must be numbers \(m=4, keys, n_k\) for x .*, got float32 \({m}, 5, 4\)"):
+        FROM_ZEROS.forward(params, (x, jnp.zeros((m, 5, N_K))))
+
+
+def test_another_start_raises():
+    with pytest.raises(ValueError, match=r"^state must be one of \['given', 'zeros'\], got 'learned'"):
+        nn.recurrent_attention(nn.gru_cell(2), 2, state="learned")
+    with pytest.raises(ValueError, match=r"^x must be \(x, state\), with the state before the first step, got"):
+        GIVEN.forward(drawn()[0], drawn()[1][0])
+
+
+@pytest.mark.parametrize("n", [16, 64])
+def test_lecun_vectors_have_the_deviation_of_a_dense_layer_of_n_inputs(n):
+    E = nn.embedding(4000, n, "lecun").init(jax.random.key(0), jax.ShapeDtypeStruct((), "int32"))[0]["E"]
+    W = nn.dense(4000, "lecun").init(jax.random.key(1), (n,))[0]["W"]
+    assert E.shape == W.shape
+    np.testing.assert_allclose([E.std(), W.std()], n**-0.5, rtol=0.02)
+    np.testing.assert_allclose(E.mean(), 0, atol=0.02 * n**-0.5)

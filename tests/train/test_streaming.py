@@ -11,6 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxnn
+from jaxnn import nn
+from jaxnn.data.streams import stacked
+from jaxnn.losses import each_step_loss
+from jaxnn.nn import Sequences
+from tests.helpers.registry import LayerCase
 from tests.helpers.training import (
     DROPPING,
     KEY,
@@ -557,3 +562,175 @@ def test_an_epoch_that_does_not_end_is_warned_of_once(monkeypatch):
         stream(lambda epoch: long(), epochs=2)
     assert len(caught) == 1 and caught[0].filename == __file__
     stream(lambda epoch: long(), epochs=2, steps_per_epoch=50)  # nothing to warn of
+
+
+# Sequences of another number of times in each batch
+
+
+WORDS = jaxnn.chain(nn.each_step(nn.embedding(5, 3)), nn.recurrent(nn.gru_cell(4)), nn.each_step(jaxnn.dense(5)))
+OF_WORDS = jaxnn.objective(WORDS, each_step_loss(jaxnn.softmax_cross_entropy()))
+LENGTHS = np.array([2, 9, 5, 0, 3, 9, 7, 1, 5, 5, 4])  # 11 examples: batches of 3, and one of 2
+
+
+def texts(lengths=LENGTHS, n_times=9):
+    rng = np.random.default_rng(4)
+    made = [Sequences(rng.integers(0, 5, (len(lengths), n_times)), np.asarray(lengths)) for _ in "xy"]
+    return [one._replace(x=np.where(np.arange(n_times) < one.lengths[:, None], one.x, 0)) for one in made]
+
+
+BUCKETED = jaxnn.data.bucketed_batches(*texts(), 3, seed=2, buckets=4)
+
+
+def initial_words(dtype="float32"):
+    return LayerCase("", WORDS, jax.ShapeDtypeStruct((9,), "int32")).params(dtype)
+
+
+def stream_of_words(batches=BUCKETED, objective=OF_WORDS, params=None, **given):
+    params = initial_words() if params is None else params
+    return stream(batches, objective, params, **{"optimizer": optax.sgd(0.5), "epochs": 2, **given})
+
+
+def test_buckets_have_several_lengths_and_a_partial_batch():
+    shapes = [b.x.x.shape for epoch in (0, 1) for b in BUCKETED(epoch)]
+    assert len({n for _, n in shapes}) > 2 and {m for m, _ in shapes} == {2, 3}
+
+
+def cross_entropy_of(params, x, y):
+    """The mean over the times of sequences without padding, each run through the network alone."""
+    total = count = 0
+    for words, labels in zip(x, y, strict=True):
+        if len(words):
+            log_p = jax.nn.log_softmax(WORDS.forward(params, jnp.asarray(words)[None])[0][0])
+            total = total - log_p[np.arange(len(labels)), labels].sum()
+            count += len(words)
+    return total / count
+
+
+@pytest.mark.representatives("hand")
+@pytest.mark.parametrize("gradients", ["hand", "auto"])
+def test_bucketed_batches_train_as_sequences_without_padding(gradients, x64):
+    result = stream_of_words(params=initial_words("float64"), gradients=gradients)
+    params, losses = initial_words("float64"), []
+    slopes = jax.value_and_grad(cross_entropy_of)
+    for epoch in (0, 1):
+        for b in BUCKETED(epoch):
+            x, y = ([a[:n] for a, n in zip(one.x, one.lengths, strict=True)] for one in (b.x, b.y))
+            loss, grads = slopes(params, x, y)
+            losses.append(loss)
+            params = jax.tree.map(lambda p, g: p - 0.5 * g, params, grads)
+    assert_close((result.params, result.losses), (params, np.array(losses)), rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("given", [{"steps_per_call": 1, "prefetch": 0}, {"steps_per_call": 16}])
+def test_groups_end_where_the_number_of_times_changes(given):
+    by_ones = stream_of_words(steps_per_call=3, prefetch=1)
+    assert_equal(stream_of_words(**given).losses, by_ones.losses)
+    assert_same_fit(stream_of_words(**given), by_ones)
+
+
+def test_groups_are_the_batches_in_a_row_of_one_length():
+    one, two = texts([3, 2], 3)[0], texts([5, 1], 5)[0]
+    batches = [jaxnn.Batch(x, x) for x in (one, one, one, two, one, two, two)]
+    groups = [(jax.tree.map(np.copy, group), n) for group, n in stacked(iter(batches), 2)]
+    assert [(group.x.x.shape, n) for group, n in groups] == [
+        ((2, 2, 3), 2), ((2, 2, 3), 1), ((2, 2, 5), 1), ((2, 2, 3), 1), ((2, 2, 5), 2)
+    ]  # fmt: skip
+    for group, n in groups:
+        expected = one if group.x.x.shape[2] == 3 else two
+        for i in range(n):
+            assert_equal(jax.tree.map(lambda a, i=i: a[i], group.x), expected)
+
+
+def test_a_program_is_compiled_for_each_number_of_times_and_no_more():
+    traces = []
+
+    def value_and_grad(params, batch, key=None):
+        traces.append(batch.x.x.shape)
+        return OF_WORDS.value_and_grad(params, batch, key)
+
+    stream_of_words(objective=OF_WORDS._replace(value_and_grad=value_and_grad), epochs=4)
+    assert set(traces) == {(3, b.x.x.shape[1]) for epoch in range(4) for b in BUCKETED(epoch)}
+    once = len(traces)
+    stream_of_words(objective=OF_WORDS._replace(value_and_grad=value_and_grad), epochs=8)
+    assert len(traces) <= 2 * once
+
+
+def test_resumed_after_some_epochs_it_is_bit_for_bit():
+    saved = []
+    keep = jaxnn.Checkpointer(lambda state: None, lambda make, ended: saved.append(make()))
+    given = {"epochs": 4, "optimizer": optax.adam(0.1)}
+    whole = stream_of_words(checkpoints=keep, **given)
+    assert len(saved) >= 3
+    for one in saved[:2]:
+        there = jaxnn.Checkpointer(lambda state, one=one: one, lambda make, ended: None)
+        resumed = stream_of_words(checkpoints=there, **given)
+        assert_equal(
+            (resumed.params, resumed.losses, resumed.state.opt_state),
+            (whole.params, whole.losses, whole.state.opt_state),
+        )
+
+
+@pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.parametrize(("at", "steps_per_call"), [(0, 16), (3, 1), (3, 2), (5, 16)])
+def test_a_divergence_names_the_step_among_batches_of_other_lengths(at, steps_per_call):
+    """Step `at` is the first with a word outside of the vocabulary, whose vector is NaN."""
+    batches = [
+        tuple(Sequences(np.full((2, n), word), np.array([n, 1])) for word in (7 if i == at else 1, 1))
+        for i, n in enumerate([3, 3, 5, 5, 4, 4, 3])
+    ]
+    result = stream_of_words(lambda epoch: batches, epochs=1, steps_per_call=steps_per_call)
+    assert result.diverged_at == result.divergence.step == len(result.losses) == at
+    assert result.divergence[1:3] == ("activations", 1)
+    if at:
+        before = stream_of_words(lambda epoch: batches[:at], epochs=1)
+        assert_equal((result.losses, result.params), (before.losses, before.params))
+
+
+def test_a_carry_goes_through_batches_of_other_lengths(x64):
+    """Pieces of one text, of 3, 5 and 2 times, train as a loop over `carried` by `jax.grad`."""
+    objective = jaxnn.objective(WORDS, each_step_loss(jaxnn.softmax_cross_entropy()), carry=True)
+    x, y = (np.random.default_rng(i).integers(0, 5, (2, 10)) for i in (1, 2))
+    pieces = [slice(0, 3), slice(3, 8), slice(8, 10)]
+    full = lambda a: Sequences(a, np.full(len(a), a.shape[1]))  # noqa: E731
+    batches = [(full(x[:, piece]), full(y[:, piece])) for piece in pieces]
+    result = stream_of_words(lambda epoch: batches, objective, initial_words("float64"), epochs=1)
+    params = initial_words("float64")
+    carry, losses = nn.start_carry(WORDS, params, 2), []
+
+    def loss(params, carry, piece):
+        z, after = nn.carried(WORDS).forward(params, (jnp.asarray(x[:, piece]), carry))[0]
+        log_p = jax.nn.log_softmax(z)
+        return -jnp.take_along_axis(log_p, jnp.asarray(y[:, piece])[..., None], -1).mean(), after
+
+    for piece in pieces:
+        (value, carry), grads = jax.value_and_grad(loss, has_aux=True)(params, carry, piece)
+        losses.append(value)
+        params = jax.tree.map(lambda p, g: p - 0.5 * g, params, grads)
+    assert_close((result.params, result.losses), (params, np.array(losses)), rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (lambda x: (x._replace(x=x.x[..., None]), x), r"x\.x .* or another number of times, got int64 \(2, 4, 1\)"),
+        (lambda x: (x._replace(x=x.x.astype("int32")), x), r"x\.x must be int64 .*, got int32 \(2, 4\)"),
+        (lambda x: (x._replace(lengths=x.lengths.astype("int32")), x), r"x\.lengths .*, or have fewer rows, got int32"),
+        (lambda x: (x.x, x), "x and y must be the arrays of the first batch"),
+        (lambda x: (x, x.x), "x and y must be the arrays of the first batch"),
+        (lambda x: (x._replace(lengths=x.lengths + 3), x), "lengths must be whole numbers from 0 to 4, got"),
+        (lambda x: (x, x._replace(x=x.x[:, :2])), r"y must be targets at each time, \(2, 4\)"),
+        (lambda x: (x, x._replace(x=x.x + 5)), "y must be labels of 5 classes, from 0 to 4"),
+        (lambda x: jax.tree.map(lambda a: np.append(a, a, 0), (x, x)), r"x\.x must be .*, got int64 \(4, 4\)"),
+    ],
+)  # fmt: skip
+def test_wrong_sequences_are_named(second, message):
+    first, right = texts([3, 2], 3)[0], Sequences(np.ones((2, 4), int), np.array([4, 2]))
+    batches = [(first, first), (right, right), second(right)]
+    with pytest.raises(ValueError, match=rf"^batch 2 of epoch 0 \(both from 0\): .*{message}"):
+        stream_of_words(lambda epoch: batches, epochs=1)
+
+
+def test_plain_arrays_keep_their_sizes():
+    x = np.ones((2, 3), int)
+    with pytest.raises(ValueError, match=r"x must be int64 \(2, 3\) as in the first batch, or have fewer rows, got"):
+        stream_of_words(lambda epoch: [(x, x), (np.ones((2, 4), int),) * 2], epochs=1)

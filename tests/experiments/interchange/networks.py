@@ -55,6 +55,7 @@ from jaxnn.nn import (
     softplus,
     tanh,
     transformer_block,
+    tied,
     upsample,
 )
 
@@ -195,6 +196,7 @@ NETWORKS = {
         (5,),
         "int32",
     ),
+    "words_tied": (tied(chain(embedding(7, 4), global_avg_pool(), dense(7)), "0/E", "2/W"), (5,), "int32"),
     "words_mean": (chain(embedding(7, 4), global_avg_pool(), dense(3)), (5,), "int32"),
     "repeat": (
         chain(

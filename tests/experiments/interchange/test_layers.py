@@ -116,6 +116,8 @@ def test_every_layer_that_is_not_made_of_others_in_another_way_has_a_row():
         "repeat": "unfolded",
         "remat": "unfolded",
         "frozen": "unfolded",
+        "tied": "unfolded, with the array at each of its places",
+        "select": "several inputs",
         "shared": "one set of params in several places",
         "parallel": "several inputs",
         "with_dtype": "another precision",
