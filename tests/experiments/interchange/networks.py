@@ -54,8 +54,8 @@ from jaxnn.nn import (
     softmax,
     softplus,
     tanh,
-    transformer_block,
     tied,
+    transformer_block,
     upsample,
 )
 

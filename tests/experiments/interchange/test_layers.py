@@ -118,6 +118,8 @@ def test_every_layer_that_is_not_made_of_others_in_another_way_has_a_row():
         "frozen": "unfolded",
         "tied": "unfolded, with the array at each of its places",
         "select": "several inputs",
+        "reshape": "places of channels last, in another order with channels first",
+        "permute": "an order that no other library draws",
         "shared": "one set of params in several places",
         "parallel": "several inputs",
         "with_dtype": "another precision",
