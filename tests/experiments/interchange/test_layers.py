@@ -109,6 +109,16 @@ def test_export_and_import_of_all_layers_round_trip_bit_for_bit(tmp_path, form, 
     jax.tree.map(np.testing.assert_array_equal, read, (stored.params, stored.stats))
 
 
+def test_arrays_that_are_tied_must_be_equal_in_a_file(tmp_path):
+    stored, path = network("words_tied"), tmp_path / "net.npz"
+    path.write_bytes(module("npz").encode(stored))
+    arrays = dict(np.load(path))
+    np.testing.assert_array_equal(arrays["W_2"], arrays["E_1"])
+    np.savez(path, **arrays | {"W_2": arrays["W_2"] + 1})
+    with pytest.raises(ValueError, match="W must be equal to .*E, with which it is tied, got other numbers"):
+        filled(stored.spec, module("npz").read(path), module("npz"))
+
+
 def test_every_layer_that_is_not_made_of_others_in_another_way_has_a_row():
     """A new layer of jaxnn needs a row in each table, or a reason here."""
     without = {
