@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 import jaxnn
@@ -66,6 +67,7 @@ class Measured(NamedTuple):
 
 ROWS_2D = ((128, 256), (1024, 256), (2048, 1024))
 IMAGES = ((128, 28, 28, 8), (32, 32, 32, 32), (32, 64, 64, 32))
+OF_ONE_SHAPE = ((32, 28, 28, 8), (128, 28, 28, 8), (512, 28, 28, 8))
 SEQUENCES = ((64, 100, 32), (32, 1000, 32), (16, 1000, 128))
 SENTENCES = ((64, 28, 64), (16, 256, 128), (2, 1000, 64))
 LONG = ((16, 256, 128), (2, 1000, 64), (1, 2048, 64))
@@ -312,6 +314,10 @@ def rows() -> dict[str, Row]:
             twice_by_one_matrix,
         ),
         "select": Row(nn.select(0), PAIRS, lambda params, x, key: x[0]),
+        "reshape": Row(nn.reshape(784, 8), OF_ONE_SHAPE, lambda params, x, key: x.reshape(x.shape[0], 784, 8)),
+        "permute": Row(
+            nn.permute(), TEXTS, lambda params, x, key: x[:, np.random.default_rng(0).permutation(x.shape[1])]
+        ),
         "flatten": Row(nn.flatten(), IMAGES, lambda params, x, key: x.reshape(x.shape[0], -1)),
     }  # fmt: skip
 

@@ -191,8 +191,10 @@ def test_an_embedding_starts_by_name():
     E = np.asarray(layer.init(KEY, shaped(dtype="int32"))[0]["E"])
     assert abs(E.std() - 0.01) < 5e-4 and abs(E.mean()) < 5e-4
     assert not np.any(nn.embedding(5, 4, "zeros").init(KEY, shaped(dtype="int32"))[0]["E"])
+    as_dense = np.asarray(nn.embedding(500, 64, "lecun").init(KEY, shaped(dtype="int32"))[0]["E"])
+    assert abs(as_dense.std() - 1 / 8) < 2e-3
     assert jaxnn.models.io.network_from_json(jaxnn.models.io.network_to_json(layer)) == layer
-    with pytest.raises(ValueError, match=r"init must be one of \['normal', 'zeros'\] or a function, got 'he'"):
+    with pytest.raises(ValueError, match=r"init must be one of \['lecun', 'normal', 'zeros'\] or a function, got 'he'"):
         nn.embedding(5, 4, "he")
 
 

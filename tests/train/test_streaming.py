@@ -621,6 +621,7 @@ def test_bucketed_batches_train_as_sequences_without_padding(gradients, x64):
     assert_close((result.params, result.losses), (params, np.array(losses)), rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.representatives("given1")
 @pytest.mark.parametrize("given", [{"steps_per_call": 1, "prefetch": 0}, {"steps_per_call": 16}])
 def test_groups_end_where_the_number_of_times_changes(given):
     by_ones = stream_of_words(steps_per_call=3, prefetch=1)
@@ -671,6 +672,7 @@ def test_resumed_after_some_epochs_it_is_bit_for_bit():
 
 
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
+@pytest.mark.representatives("3-2")
 @pytest.mark.parametrize(("at", "steps_per_call"), [(0, 16), (3, 1), (3, 2), (5, 16)])
 def test_a_divergence_names_the_step_among_batches_of_other_lengths(at, steps_per_call):
     """Step `at` is the first with a word outside of the vocabulary, whose vector is NaN."""

@@ -11,7 +11,7 @@ from experiments.reports import plots, tables
 from experiments.runs import proof
 from experiments.runs.folder import RunFolder
 from experiments.studies.translation import Options
-from experiments.studies.translation.alignment import alignment
+from experiments.studies.translation.alignments import alignment
 from experiments.studies.translation.data import Pairs
 from experiments.studies.translation.networks import Translator, inputs_of
 from experiments.studies.translation.subwords import END, START, encoded

@@ -265,6 +265,7 @@ def wait_long(lost):
     time.sleep(20)
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_lost_interrupt_is_raised_again(tmp_path):
     class Losing:
@@ -275,6 +276,7 @@ def test_lost_interrupt_is_raised_again(tmp_path):
         wait_long(Losing())
 
 
+@pytest.mark.full
 def test_an_import_is_not_interrupted(tmp_path, monkeypatch):
     """An extension module that is interrupted in its first lines may abort the process."""
     (tmp_path / "slow_module.py").write_text(

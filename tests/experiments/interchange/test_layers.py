@@ -83,7 +83,7 @@ def test_another_library_computes_the_same(tmp_path, no_rank_promotion_rule, for
     np.testing.assert_allclose(z, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.representatives("lstm", "bidirectional_last", "transformer")
+@pytest.mark.representatives("lstm")
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_a_function_takes_any_number_of_sequences(name):
     stored = network(name)

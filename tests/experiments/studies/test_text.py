@@ -81,6 +81,7 @@ def test_nats_in_windows_are_those_of_the_last_characters_before():
         assert nats[i - 1] == pytest.approx(np.log(np.exp(z).sum()) - z[text[i]], rel=1e-4)
 
 
+@pytest.mark.full
 def test_a_transformer_writes_beyond_its_window(text_file, tmp_path, capsys):
     folder, _ = run(tmp_path, "text", "--network", "transformer", "--data", str(text_file), *OPTIONS)
     assert main.main(["sample", str(folder), "--prompt", "aka, said the cat", "--length", "45"]) == 0

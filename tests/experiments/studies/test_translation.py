@@ -12,7 +12,7 @@ import pytest
 from experiments.cli import main
 from experiments.readers.errors import InvalidFileError
 from experiments.studies.translation import data, networks, report, saved, subwords
-from experiments.studies.translation.alignment import alignment
+from experiments.studies.translation.alignments import alignment
 from experiments.studies.translation.run import examples_of
 from jaxnn import nn
 from tests.helpers.short_runs import run
@@ -59,7 +59,7 @@ def fitted():
     return subwords.read_subwords(subwords.fit_subwords([one for pair in PAIRS for one in pair], 90))
 
 
-@pytest.fixture(scope="module", params=["recurrent", "transformer"])
+@pytest.fixture(scope="module", params=NETWORKS)
 def translator(request, fitted):
     """An untrained translator whose params are far from their beginning."""
     network = networks.NETWORKS[request.param](fitted.get_piece_size(), 8, 0.2)
@@ -110,6 +110,7 @@ def test_the_greedy_translation_is_that_of_the_network_of_training(translator):
         assert networks.translate(translator, [english], 1, 0.0) == [expected]
 
 
+@pytest.mark.full
 def test_a_sentence_is_translated_alone_as_among_others(translator):
     """Sorted by length, in groups, padded: none of it matters."""
     english = [pair[0] for pair in PAIRS] * 3
