@@ -29,7 +29,7 @@ def test_permute_keeps_each_time_whole_and_has_one_order():
     order = np.random.default_rng(4).permutation(10)
     for t in range(10):
         np.testing.assert_array_equal(y[:, t], x[:, order[t]])
-    dy = np.random.default_rng(0).normal(size=y.shape)
+    dy = jnp.asarray(np.random.default_rng(0).normal(size=y.shape))
     dx = layer.backward((), cache, dy)[1]
     for t in range(10):
         np.testing.assert_array_equal(dx[:, order[t]], dy[:, t])
