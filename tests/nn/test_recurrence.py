@@ -309,15 +309,20 @@ def test_nothing_is_a_sequence_too(m, n_steps, length, monkeypatch):
     assert not any(jnp.any(leaf) for leaf in jax.tree.leaves(dparams))
 
 
+def in_pieces(layer, params, x):
+    """The outputs of the layer for three pieces, each of which continues the one before."""
+    carry, ys = nn.start_carry(layer, params, len(x)), []
+    for of_piece in jnp.split(x, [2, 3], axis=1):
+        (y, carry), _ = nn.carried(layer).forward(params, (of_piece, carry))
+        ys.append(y)
+    return jnp.concatenate(ys, axis=1)
+
+
 @pytest.mark.parametrize("meet", [nn.fan_in_sum(), nn.fan_in_concat()])
 def test_pieces_through_branches_are_the_whole(meet, x64):
     layer = jaxnn.chain(nn.fan_out(nn.recurrent(nn.gru_cell(3)), nn.each_step(jaxnn.dense(3))), meet)
     params, x = made(layer), drawn(M, T, N_IN)
-    carry, ys = nn.start_carry(layer, params, M), []
-    for of_piece in jnp.split(x, [2, 3], axis=1):
-        (y, carry), _ = nn.carried(layer).forward(params, (of_piece, carry))
-        ys.append(y)
-    same(jnp.concatenate(ys, axis=1), layer.infer(params, (), x), **TOLERANCE["float64"])
+    same(in_pieces(layer, params, x), layer.infer(params, (), x), **TOLERANCE["float64"])
 
 
 def test_branches_that_meet_along_time_have_no_pieces():
@@ -329,11 +334,7 @@ def test_pieces_through_combinators_are_the_whole(held, x64):
     inner = nn.recurrent(nn.gru_cell(N_IN))
     layer = jaxnn.chain(jaxnn.residual(nn.frozen(inner) if held else inner), nn.each_step(jaxnn.dense(2)))
     params, x = made(layer), drawn(M, T, N_IN)
-    carry, ys = nn.start_carry(layer, params, M), []
-    for of_piece in jnp.split(x, [2, 3], axis=1):
-        (y, carry), _ = nn.carried(layer).forward(params, (of_piece, carry))
-        ys.append(y)
-    same(jnp.concatenate(ys, axis=1), layer.infer(params, (), x), **TOLERANCE["float64"])
+    same(in_pieces(layer, params, x), layer.infer(params, (), x), **TOLERANCE["float64"])
     dy, start = drawn(M, T, 2), nn.start_carry(layer, params, M)
     dparams, (dx, _) = run(nn.carried(layer), params, (x, start), (dy, start), None)[1:]
     same((dparams, dx), run(layer, params, x, dy, None)[1:], **TOLERANCE["float64"])
