@@ -24,6 +24,14 @@ def keras(tmp_path_factory):
 
 
 @pytest.fixture
+def torch():
+    """PyTorch, whose random numbers are those of a seed."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    return torch
+
+
+@pytest.fixture
 def import_(capsys, folder):
     """`import_(file, format, *argv)`: the network that the new run has, loaded by the printed lines."""
 

@@ -30,13 +30,6 @@ def agree_in_float64(network, apply, variables):
 # ------------------------------------------------------------------ PyTorch
 
 
-@pytest.fixture
-def torch():
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    return torch
-
-
 def saved(net, file):
     from safetensors.torch import save_file
 

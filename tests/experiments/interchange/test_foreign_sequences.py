@@ -40,13 +40,6 @@ def with_random_biases(arrays):
 # ------------------------------------------------------------------ PyTorch
 
 
-@pytest.fixture
-def torch():
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    return torch
-
-
 def saved(torch, net):
     """The network with random weights and biases, in float64, saved in float32."""
     from safetensors.torch import save_file
