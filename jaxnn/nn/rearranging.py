@@ -9,12 +9,11 @@ import numpy as np
 from jaxnn.constraints import Constraint, Count, Each, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
+from jaxnn.nn.reshaping import ONE_ARRAY
 from jaxnn.nn.shapes import simplified, structs
-from jaxnn.validation import AT_EVERY_TIME, has_lengths
 
 __all__ = ["permute", "reshape"]
 
-_ONE_ARRAY = Constraint("the shape of one array", fix=AT_EVERY_TIME, test=lambda shape: not has_lengths(shape))
 _WITH_TIMES = Constraint("the shape of one sequence, (T, ...)", test=bool)
 
 
@@ -51,7 +50,7 @@ def reshape(*sizes: int) -> Layer:
         return x.reshape(x.shape[0], *sizes), x[:0]
 
     def out_shape(in_shape):
-        like = structs(_ONE_ARRAY.check("in_shape", in_shape))
+        like = structs(ONE_ARRAY.check("in_shape", in_shape))
         fits.check("in_shape", tuple(like.shape))
         return simplified(jax.ShapeDtypeStruct(sizes, like.dtype))
 
@@ -97,7 +96,7 @@ def permute(seed: int = 0) -> Layer:
         return jnp.zeros_like(dy).at[:, times].add(dy)
 
     def out_shape(in_shape):
-        _WITH_TIMES.check("in_shape", tuple(structs(_ONE_ARRAY.check("in_shape", in_shape)).shape))
+        _WITH_TIMES.check("in_shape", tuple(structs(ONE_ARRAY.check("in_shape", in_shape)).shape))
         return in_shape
 
     return stateless(lambda x: (x[:, order(x.shape[1])], ()), backward, out_shape, whole_numbers=True)

@@ -65,11 +65,12 @@ def flatten_backward(like: Array, dy: Array) -> Array:
     return dy.reshape(dy.shape[0], *like.shape[1:])
 
 
-_ONE_ARRAY = Constraint(
+ONE_ARRAY = Constraint(
     "the shape of one array",
     fix=AT_EVERY_TIME,
     test=lambda shape: not has_lengths(shape),
 )
+"""The constraint of the shape of an example that is one array, without lengths."""
 
 
 @factory(computes="flatten_forward(x)")
@@ -77,7 +78,7 @@ def flatten() -> Layer:
     """Return the layer that flattens each example, from in_shape (...) to (n,). See `flatten_forward`."""
 
     def out_shape(in_shape):
-        like = structs(_ONE_ARRAY.check("in_shape", in_shape))
+        like = structs(ONE_ARRAY.check("in_shape", in_shape))
         return simplified(jax.ShapeDtypeStruct((math.prod(like.shape),), like.dtype))
 
     return stateless(flatten_forward, flatten_backward, out_shape, whole_numbers=True)
