@@ -88,10 +88,11 @@ def write_report(result: Result, options: Options, train: Pairs, val: Pairs, tes
     """Print the tables, the notes and some translations, and write them with pictures and all numbers to the folder."""
     rows, numbers = [], {}
     searched = f"beam search of {options.beams}"
+    of_test = f"test, {searched}, length penalty {result.penalty:g}"
     sets = [
         *((f"val, {searched}, length penalty {p:g}", one, val) for p, one in result.of_val.items()),
         ("test, the most probable subword", result.greedy, test),
-        (f"test, {searched}, length penalty {result.penalty:g}", result.beam, test),
+        (of_test, result.beam, test),
     ]
     for name, translations, pairs in sets:
         score = bleu_of(translations, pairs.target)
@@ -132,7 +133,7 @@ def write_report(result: Result, options: Options, train: Pairs, val: Pairs, tes
         "results.json",
         {
             "params": n_params,
-            "test_bleu": bleu_of(result.beam, test.target).score,
+            "test_bleu": numbers[of_test]["bleu"],
             "signature": signature(),
             "padding": result.padding,
             "gradient_difference": result.difference,
