@@ -1,4 +1,6 @@
-"""The lengths benchmark: what it compiles grows with a sequence or not, and its verdict is that of the numbers."""
+"""The lengths benchmark: each turn compiles anew, and the verdict is that of the numbers."""
+
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,22 +10,17 @@ from jaxnn import nn
 from scripts.benchmarks import lengths
 
 
-def test_compilation_of_an_unrolled_loop_is_longer_for_long_sequences():
-    """An unrolled loop is found, and one program for all lengths is not."""
+def test_every_turn_compiles_and_medians_leave_out_the_first(monkeypatch):
+    traced = []
+    clock = iter([reading for turn in range(8) for reading in (0.0, float(turn))])  # before and after each turn
 
-    def unrolled(params, x):
-        for t in range(x.shape[0]):
-            params = jnp.tanh(params @ params + x[t])
-        return params
+    def make():
+        return lambda x: traced.append(x.shape) or jnp.sin(x)
 
-    def looped(params, x):
-        return jax.lax.scan(lambda a, u: (jnp.tanh(a @ a + u), None), params, x)[0]
-
-    shapes = [(jax.ShapeDtypeStruct((4, 4), "float32"), jax.ShapeDtypeStruct((n, 4), "float32")) for n in (2, 100)]
-    short, long = lengths.medians(lambda: lambda *a: unrolled(*a), shapes, 1)
-    assert long > 3 * short
-    short, long = lengths.medians(lambda: lambda *a: looped(*a), shapes, 3)
-    assert long < 3 * short
+    shapes = [[jax.ShapeDtypeStruct((n,), "float32")] for n in (2, 3)]
+    monkeypatch.setattr(lengths, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert lengths.medians(make, shapes, 3) == [4, 5]
+    assert traced == [(2,), (3,)] * 4
 
 
 @pytest.mark.parametrize("cell", lengths.CELLS)

@@ -66,7 +66,8 @@ def with_noise(library, workload, rng, x):
     if library == "keras":
         of_sequences = importlib.import_module("scripts.benchmarks.speed.peers.sequences.with_keras")
         model, layers = of_sequences.network(workload)
-        model.set_weights([a + noise(rng, a.shape) for a in model.get_weights()])
+        for variable in model.trainable_weights:
+            variable.assign_add(noise(rng, variable.shape))
         return model(x), [a for layer in layers for a in of_sequences.arrays(layer)]
     model = module.of_sequences.network(workload)
     with module.torch.no_grad():
@@ -104,7 +105,7 @@ def test_mean_loss_of_sequences_agrees_with_jaxnn(name):
 @pytest.mark.full
 @pytest.mark.parametrize("library", ["jaxnn", "keras", "torch"])
 def test_squared_error_to_the_class_is_the_same(library):
-    """Half the squared distance to the row of the class, as each library writes it, and the gradient by hand."""
+    """Half the squared distance to the row of the class, as each library writes it, and the derived gradient."""
     module, rng = peer(library), np.random.default_rng(2)
     a, y = noise(rng, (3, 4, 5)), rng.integers(0, 5, (3, 4)).astype(np.int32)
     expected = ((a - np.eye(5)[y]) ** 2).sum(-1) / 2

@@ -1,4 +1,4 @@
-"""What a workload knows of the weights of one layer."""
+"""The shape of the weights of one layer of a workload, and how often an example uses them."""
 
 import math
 from typing import NamedTuple

@@ -40,7 +40,9 @@ class Workload(NamedTuple):
     # Of the layers; of a network for images, (height, width, channels, classes); for sequences, those of `sequences`.
     sizes: tuple[int, ...]
     activation: str  # of the hidden layers: relu or tanh
-    output: str  # binary: one logit; softmax: a logit per class; square: the squared error to 1 of the class, 0 of others
+    output: (
+        str  # binary: one logit; softmax: a logit per class; square: the squared error to 1 of the class, 0 of others
+    )
     init: str  # zeros, lecun (standard deviation 1/sqrt(n_in)) or he (sqrt(2/n_in))
     optimizer: str  # sgd or adam
     rate: float | None  # None in a population, whose members have different rates

@@ -4,7 +4,6 @@ Its LSTM has two biases, whose sum is the bias of the others.
 """
 
 import numpy as np
-import torch
 from torch import nn
 
 
