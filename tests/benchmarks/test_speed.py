@@ -103,8 +103,8 @@ def test_data_have_the_shapes_of_the_workload(name, tmp_path, monkeypatch):
     real = prepare(workload, tmp_path)
     x, y = load(tmp_path)
     assert real == (workload.data not in ("cats", "mnist"))  # made ones stand in where there are no files
-    assert x.shape[1:] == (workload.sizes[:1] if workload.network == "mlp" else workload.sizes[:3])
-    assert len(x) == len(y) and x.dtype == np.float32
+    assert x.shape[1:] == networks.in_shape(workload.network, workload.sizes)
+    assert len(x) == len(y) and x.dtype == (np.int32 if workload.data.startswith("text") else np.float32)
     assert workload.batch is None or workload.steps * workload.batch % len(y) == 0  # whole epochs
     assert y.min() >= 0 and y.max() < max(2, workload.sizes[-1])
 

@@ -1,50 +1,25 @@
 """The networks of the workloads in NumPy: the shapes of their params, and their outputs.
 
 Params are a flat list, layer by layer: weights, filters (height, width, c_in, c_out) or W (n_out, n_in), the bias, and
-behind a convolution of a residual network the shift and the gain of batch norm.
+behind a convolution of a residual network the shift and the gain of batch norm. Those for sequences are in `sequences`.
 """
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
+
+from scripts.benchmarks.speed import sequences
+from scripts.benchmarks.speed.weights import Weights
 
 CHANNELS = 16  # of the first stage of the residual network
 EPS = 1e-5  # of batch norm
 
 
-class Weights(NamedTuple):
-    """The weights of one layer.
-
-    Attributes:
-      shape: of the filters, or of W.
-      places: of an example at which they are used.
-      normalized: whether batch norm follows.
-    """
-
-    shape: tuple[int, ...]
-    places: int = 1
-    normalized: bool = False
-
-    @property
-    def size(self) -> int:
-        """The number of weights."""
-        return math.prod(self.shape)
-
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        """The shapes of the layer's params."""
-        return [self.shape] + [(self.units,)] * (3 if self.normalized else 1)
-
-    @property
-    def units(self) -> int:
-        """The number of outputs: units or filters."""
-        return self.shape[0] if len(self.shape) == 2 else self.shape[-1]
-
-
 def weights(network: str, sizes: tuple[int, ...]) -> list[Weights]:
-    """Return the weights of each layer of a network: "mlp", "lenet" or "resnet", of `Workload.sizes`."""
+    """Return the weights of each layer of a network of `Workload.sizes`."""
+    if network in sequences.NETWORKS:
+        return sequences.weights(network, sizes)
     if network == "mlp":
         return [Weights((n_out, n_in)) for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True)]
     return _lenet(*sizes) if network == "lenet" else _resnet(*sizes)
@@ -66,6 +41,13 @@ def _resnet(height: int, width: int, channels: int, classes: int) -> list[Weight
         sizes = [(3, 3, before, n), (3, 3, n, n)] + ([(1, 1, before, n)] if stage > 0 else [])
         found += [Weights(size, places, normalized=True) for size in sizes]
     return [*found, Weights((classes, n))]
+
+
+def in_shape(network: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of an example."""
+    if network in sequences.NETWORKS:
+        return sizes[: sequences.NETWORKS[network]]
+    return sizes[:1] if network == "mlp" else sizes[:3]
 
 
 def outputs(network: str, arrays: list[np.ndarray], x: np.ndarray, activation: str = "relu") -> np.ndarray:

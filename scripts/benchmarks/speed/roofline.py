@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from scripts.benchmarks.speed.networks import weights
+from scripts.benchmarks.speed import sequences
+from scripts.benchmarks.speed.networks import in_shape, weights
 from scripts.benchmarks.speed.workloads import CATS, Workload
 
 
@@ -67,16 +68,17 @@ def limits() -> Limits:
 def share(workload: Workload, machine: Limits, seconds: float, bfloat16: bool = False) -> str:
     """Return a text on the minimum time of a step, and the share of it that a step of these seconds reaches.
 
-    It counts three products per layer, except for the first, whose input needs no gradient, and for convolutions no
-    pass over what is between them; x is read forward and backward, weights are read twice and written. A population
-    reads x once for all members.
+    It counts three products per layer, except for the first, whose input needs no gradient, and for convolutions,
+    recurrent layers and attention no pass over what is between the products; x is read forward and backward, weights
+    are read twice and written. A population reads x once for all members.
     """
     m = workload.batch or CATS
     n = len(workload.population.members) if workload.population else 1
     layers = weights(workload.network, workload.sizes)
     products = [layer.size * layer.places for layer in layers]
-    inputs = workload.sizes[0] if workload.network == "mlp" else math.prod(workload.sizes[:3])
-    flops = 2 * m * n * (3 * sum(products) - products[0])
+    first = products[workload.network == "lstm layer"]  # there W_a precedes W_x
+    inputs = math.prod(in_shape(workload.network, workload.sizes))
+    flops = 2 * m * n * (3 * (sum(products) + sequences.scores(workload.network, workload.sizes)) - first)
     read = 4 * (2 * m * inputs + 3 * n * sum(layer.size for layer in layers))
     compute, memory = flops / (machine.flops_bfloat16 if bfloat16 else machine.flops), read / machine.reading_cached
     least, by = max((compute, "matrix products"), (memory, "reading"))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scripts.benchmarks.speed import networks
+from scripts.benchmarks.speed import networks, sequences
 
 
 class Population(NamedTuple):
@@ -37,9 +37,12 @@ class Workload(NamedTuple):
     """
 
     stresses: str
-    sizes: tuple[int, ...]  # of the layers; of a network for images, (height, width, channels, classes)
+    # Of the layers; of a network for images, (height, width, channels, classes); for sequences, those of `sequences`.
+    sizes: tuple[int, ...]
     activation: str  # of the hidden layers: relu or tanh
-    output: str  # binary: one logit; softmax: a logit per class
+    output: (
+        str  # binary: one logit; softmax: a logit per class; square: the squared error to 1 of the class, 0 of others
+    )
     init: str  # zeros, lecun (standard deviation 1/sqrt(n_in)) or he (sqrt(2/n_in))
     optimizer: str  # sgd or adam
     rate: float | None  # None in a population, whose members have different rates
@@ -53,7 +56,7 @@ class Workload(NamedTuple):
     seed: int = 0  # of the initial weights, if members of a population are trained one after another
     population: Population | None = None
     scan: bool = False  # whether entries should compile equal layers once, if they can
-    network: str = "mlp"  # or lenet or resnet, for images
+    network: str = "mlp"  # or lenet or resnet, for images, or a name in `sequences.NETWORKS`
 
 
 _DEEP = dict(activation="relu", output="softmax", init="he", optimizer="adam", rate=1e-4, data="classes")
@@ -96,11 +99,23 @@ WORKLOADS: dict[str, Workload] = {
         "batch norm, residuals", (32, 32, 3, 10), "relu", "softmax", "he", "adam", 1e-3, 32, 4, 20, 0.5, "patterns",
         network="resnet",
     ),
+    "lstm": Workload(
+        "recurrence", (100, 64, 128, 65), "tanh", "softmax", "lecun", "adam", 3e-3, 64, 4, 20, 2.5, "text of 100",
+        network="lstm",
+    ),
+    "lstm-layer": Workload(
+        "recurrence alone", (100, 64, 128), "tanh", "square", "lecun", "sgd", 0.5, 64, 4, 20, 0.4, "signals",
+        network="lstm layer",
+    ),
+    "transformer": Workload(
+        "attention, layer norm", (256, 128, 4, 512, 4, 65), "gelu", "softmax", "lecun", "adam", 1e-3, 16, 4, 10, 2.5,
+        "text of 256", network="transformer",
+    ),
 }  # fmt: skip
 
 
 CHECKED = 2048
-"""How many images the loss of a network for images is computed of."""
+"""How many images the loss of a network for images is computed of; of sequences 64."""
 
 CATS = 209
 """The number of examples of the cat / non-cat training set, which is trained in full batches."""
@@ -109,7 +124,8 @@ CATS = 209
 class Data(NamedTuple):
     """x (m, n_in) or images (m, height, width, channels), float32; y (m,) int32; and whether they are real.
 
-    If not, they are synthetic of the same shapes.
+    If not, they are synthetic of the same shapes. Of sequences, x is (m, T, n_in), or characters (m, T) int32, and y
+    (m, T).
     """
 
     x: np.ndarray
@@ -120,7 +136,8 @@ class Data(NamedTuple):
 def prepare(workload: Workload, folder: Path) -> bool:
     """Write the data for `load`, so that no entry's time depends on a file format; return whether they are real."""
     data = _SOURCES[workload.data]()
-    np.save(folder / "x.npy", np.ascontiguousarray(data.x, np.float32))
+    whole = np.issubdtype(data.x.dtype, np.integer)
+    np.save(folder / "x.npy", np.ascontiguousarray(data.x, np.int32 if whole else np.float32))
     np.save(folder / "y.npy", data.y.astype(np.int32))
     return data.real
 
@@ -132,18 +149,23 @@ def load(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def mean_loss(workload: Workload, arrays: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> float:
     """Return the mean loss of the params of a network, in the order of `networks`, computed in NumPy.
 
-    That of images is the loss of the first `CHECKED`, in float32.
+    That of images is the loss of the first `CHECKED`, in float32; that of sequences is over all times.
     """
     params = iter(arrays)
     for i, layer in enumerate(networks.weights(workload.network, workload.sizes), start=1):
         for shape in layer.shapes:
             if (got := next(params).shape) != shape:
                 raise ValueError(f"layer {i} has weights of shape {got}, expected {shape}")
-    if workload.network == "mlp":
-        x = x.astype(np.float64)
+    if workload.network in sequences.NETWORKS:
+        a, y = sequences.outputs(workload.network, arrays, x[:64], workload.sizes), y[:64].ravel()
+        a = a.reshape(len(y), -1)
+    elif workload.network == "mlp":
+        a = networks.outputs(workload.network, arrays, x.astype(np.float64), workload.activation)
     else:
         x, y = x[:CHECKED], y[:CHECKED]
-    a = networks.outputs(workload.network, arrays, x, workload.activation)
+        a = networks.outputs(workload.network, arrays, x)
+    if workload.output == "square":
+        return float(np.mean(np.sum((a - np.eye(a.shape[1])[y]) ** 2, 1))) / 2
     if workload.output == "binary":
         return float(np.mean(np.logaddexp(0, np.where(y == 1, -a[:, 0], a[:, 0]))))
     top = a.max(1, keepdims=True)
@@ -224,6 +246,23 @@ def _digits() -> Data:
     return Data(x[rows] / 16, y[rows], True)
 
 
+def _text(n_times: int, m: int) -> Data:
+    """Return sequences of 65 characters, nine of ten of which are the one that follows the last, and the next ones."""
+    rng = np.random.default_rng(6)
+    after, drawn = rng.permutation(65), rng.integers(0, 65, (m, n_times + 1))
+    follows = rng.random(drawn.shape) < 0.9
+    for t in range(1, n_times + 1):
+        drawn[:, t] = np.where(follows[:, t], after[drawn[:, t - 1]], drawn[:, t])
+    return Data(drawn[:, :-1], drawn[:, 1:], True)
+
+
+def _signals() -> Data:
+    """Return sequences of noise around the centers of eight classes, which change from time to time."""
+    rng = np.random.default_rng(7)
+    y = rng.integers(0, 8, (640, 100))
+    return Data(rng.normal(size=(8, 64))[y] + rng.normal(size=(*y.shape, 64)), y, True)
+
+
 def _file(*path: str) -> Path | None:
     for root in filter(None, (os.environ.get("JAXNN_DATA"), "data")):
         for found in (Path(root, *path), Path(root, path[-1])):
@@ -264,4 +303,7 @@ _SOURCES: dict[str, Callable[[], Data]] = {
     "wide": _noise,
     "mnist images": _mnist_images,
     "patterns": _patterns,
+    "text of 100": lambda: _text(100, 640),
+    "text of 256": lambda: _text(256, 160),
+    "signals": _signals,
 }

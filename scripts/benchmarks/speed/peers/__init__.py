@@ -2,8 +2,8 @@
 
 Each has `train(workload, x, y, lap) -> arrays`: it calls `lap()` whenever a lap's steps are finished, not only
 dispatched, and returns W_1, b_1, W_2, ... as NumPy arrays, each W (n_out, n_in). `NETWORKS` has the networks that a
-module can train, by default ("mlp",). Those for images are in `images`; their arrays are in the order of
-`speed.networks`.
+module can train, by default ("mlp",). Those for images are in `images` and those for sequences in `sequences`; their
+arrays are in the order of `speed.networks` and `speed.sequences`.
 
 `population(workload, x, y, lap) -> arrays` is the same for all members of a population, whose axis is the first of
 every array: Adam, mini-batches shared by all members, each member with the weights of its seed. Members train in

@@ -10,9 +10,13 @@ def arrays(workload, seed: int = 0) -> list[np.ndarray]:
     rng, found = np.random.default_rng(seed), []
     scale = {"zeros": lambda n: 0.0, "lecun": lambda n: n**-0.5, "he": lambda n: (2 / n) ** 0.5}[workload.init]
     for layer in weights(workload.network, workload.sizes):
+        if layer.start is not None:
+            found.append(np.full(layer.shape, layer.start, np.float32))
+            continue
         n_in, zeros = layer.size // layer.units, np.zeros(layer.units, np.float32)
         found.append(np.float32(scale(n_in)) * rng.standard_normal(layer.shape, np.float32))
-        found += [zeros, zeros, zeros + 1] if layer.normalized else [zeros]  # the bias, the shift and the gain
+        # The bias, the shift and the gain.
+        found += [zeros, zeros, zeros + 1] if layer.normalized else [zeros] * layer.bias
     return found
 
 

@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from scripts.benchmarks.speed import sequences
 from scripts.benchmarks.speed.peers.batches import of_lap
 from scripts.benchmarks.speed.peers.devices import shardings
-from scripts.benchmarks.speed.peers.images.raw import forward
+from scripts.benchmarks.speed.peers.images import raw as images
 from scripts.benchmarks.speed.peers.initial import arrays, rates, stacked
+from scripts.benchmarks.speed.peers.sequences import raw as of_sequences
 
-NETWORKS = ("mlp", "lenet", "resnet")
+NETWORKS = ("mlp", "lenet", "resnet", *sequences.NETWORKS)
 B1, B2, EPS = 0.9, 0.999, 1e-8
 
 
@@ -23,6 +25,8 @@ def train(workload, x, y, lap):
             x = hidden(x @ w.T + b)
         return x @ params[-2].T + params[-1], []
 
+    of_images = workload.network in ("lenet", "resnet")
+    forward = (images if of_images else of_sequences).forward
     outputs = mlp if workload.network == "mlp" else forward(workload)
 
     def loss(params, x, y):
@@ -30,7 +34,10 @@ def train(workload, x, y, lap):
         if workload.output == "binary":
             z = z[:, 0]
             return jnp.mean(jax.nn.softplus(z) - y * z), moments
-        return jnp.mean(jax.nn.logsumexp(z, 1) - jnp.take_along_axis(z, y[:, None], 1)[:, 0]), moments
+        of_class = jnp.take_along_axis(z, y[..., None], -1)[..., 0]
+        if workload.output == "square":
+            return jnp.mean(((z * z).sum(-1) + 1) / 2 - of_class), moments
+        return jnp.mean(jax.nn.logsumexp(z, -1) - of_class), moments
 
     def update(state, x, y):
         if workload.optimizer == "sgd":
@@ -52,7 +59,7 @@ def train(workload, x, y, lap):
         def step(state, rows):
             return update(state, x, y) if rows is None else update(state, x[rows], y[rows])
 
-        if workload.network != "mlp":
+        if of_images:
             return step(state, batches)
         return jax.lax.scan(step, state, batches, length=workload.steps)
 
@@ -70,7 +77,7 @@ def train(workload, x, y, lap):
             batches = np.stack([rng.permutation(len(y)) for _ in range(epochs)]).astype(np.int32)
             batches = batches.reshape(workload.steps, workload.batch)
         # Step by step for images: in a loop, XLA computes the gradient of filters 50 times slower on a CPU.
-        for rows in [batches] if workload.network == "mlp" else batches:
+        for rows in batches if of_images else [batches]:
             state, _ = run(state, x, y, rows)
         jax.block_until_ready(state)
         lap()

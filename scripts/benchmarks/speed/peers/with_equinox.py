@@ -6,12 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from scripts.benchmarks.speed import sequences
 from scripts.benchmarks.speed.peers.batches import of_lap
 from scripts.benchmarks.speed.peers.devices import shardings
-from scripts.benchmarks.speed.peers.images.with_equinox import network
+from scripts.benchmarks.speed.peers.images import with_equinox as images
 from scripts.benchmarks.speed.peers.initial import rates, seeds
+from scripts.benchmarks.speed.peers.sequences import with_equinox as of_sequences
 
-NETWORKS = ("mlp", "lenet", "resnet")
+NETWORKS = ("mlp", "lenet", "resnet", *sequences.NETWORKS)
 
 
 class MLP(eqx.Module):
@@ -39,13 +41,16 @@ class MLP(eqx.Module):
 
 def train(workload, x, y, lap):
     key = jax.random.key(0)
-    model, norms = (MLP(workload, key), None) if workload.network == "mlp" else network(workload, key)
+    of_others = images if workload.network in ("lenet", "resnet") else of_sequences
+    model, norms = (MLP(workload, key), None) if workload.network == "mlp" else of_others.network(workload, key)
     optimizer = (optax.sgd if workload.optimizer == "sgd" else optax.adam)(workload.rate)
 
     def loss(model, norms, x, y):
         z, norms = jax.vmap(model, (0, None), (0, None), axis_name="batch")(x, norms)
         if workload.output == "binary":
             return optax.sigmoid_binary_cross_entropy(z[:, 0], y).mean(), norms
+        if workload.output == "square":
+            return optax.squared_error(z, jax.nn.one_hot(y, z.shape[-1])).sum(-1).mean() / 2, norms
         return optax.softmax_cross_entropy_with_integer_labels(z, y).mean(), norms
 
     @eqx.filter_jit(donate="all-except-first")

@@ -8,12 +8,14 @@ import numpy as np
 import optax
 from flax import nnx
 
+from scripts.benchmarks.speed import sequences
 from scripts.benchmarks.speed.peers.batches import of_lap
 from scripts.benchmarks.speed.peers.devices import shardings
-from scripts.benchmarks.speed.peers.images.with_flax import network
+from scripts.benchmarks.speed.peers.images import with_flax as images
 from scripts.benchmarks.speed.peers.initial import rates, seeds
+from scripts.benchmarks.speed.peers.sequences import with_flax as of_sequences
 
-NETWORKS = ("mlp", "lenet", "resnet")
+NETWORKS = ("mlp", "lenet", "resnet", *sequences.NETWORKS)
 
 
 class MLP(nnx.Module):
@@ -34,7 +36,8 @@ class MLP(nnx.Module):
 
 
 def train(workload, x, y, lap):
-    model = (MLP if workload.network == "mlp" else network)(workload, nnx.Rngs(0))
+    of_others = images if workload.network in ("lenet", "resnet") else of_sequences
+    model = (MLP if workload.network == "mlp" else of_others.network)(workload, nnx.Rngs(0))
     make = optax.sgd if workload.optimizer == "sgd" else optax.adam
     optimizer = nnx.Optimizer(model, make(workload.rate), wrt=nnx.Param)
 
@@ -42,6 +45,8 @@ def train(workload, x, y, lap):
         z = model(x)
         if workload.output == "binary":
             return optax.sigmoid_binary_cross_entropy(z[:, 0], y).mean()
+        if workload.output == "square":
+            return optax.squared_error(z, jax.nn.one_hot(y, z.shape[-1])).sum(-1).mean() / 2
         return optax.softmax_cross_entropy_with_integer_labels(z, y).mean()
 
     @nnx.jit

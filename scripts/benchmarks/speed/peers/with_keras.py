@@ -8,7 +8,9 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 import keras  # noqa: E402, with the backend chosen
 
-NETWORKS = ("mlp", "lenet", "resnet")
+from scripts.benchmarks.speed import sequences  # noqa: E402
+
+NETWORKS = ("mlp", "lenet", "resnet", *sequences.NETWORKS)
 
 
 def _mlp(workload):
@@ -21,9 +23,14 @@ def _mlp(workload):
 
 
 def train(workload, x, y, lap):
+    arrays = _arrays
     if workload.network == "mlp":
         model = _mlp(workload)
         layers = model.layers
+    elif workload.network in sequences.NETWORKS:
+        from scripts.benchmarks.speed.peers.sequences.with_keras import arrays, network, squared
+
+        model, layers = network(workload)
     else:
         from scripts.benchmarks.speed.peers.images.with_keras import network
 
@@ -31,6 +38,8 @@ def train(workload, x, y, lap):
     make = keras.optimizers.SGD if workload.optimizer == "sgd" else keras.optimizers.Adam
     if workload.output == "binary":
         loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    elif workload.output == "square":
+        loss = squared
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(make(workload.rate), loss)
@@ -38,7 +47,7 @@ def train(workload, x, y, lap):
     epochs = workload.steps * batch // len(y)
     at_laps = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: (epoch + 1) % epochs or lap())
     model.fit(x, y, batch, workload.laps * epochs, verbose=0, shuffle=workload.batch is not None, callbacks=[at_laps])
-    return [a for layer in layers for a in _arrays(layer)]
+    return [a for layer in layers for a in arrays(layer)]
 
 
 def _arrays(layer):

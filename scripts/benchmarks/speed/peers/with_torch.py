@@ -3,10 +3,13 @@
 import torch
 from torch import nn
 
+from scripts.benchmarks.speed import sequences
 from scripts.benchmarks.speed.peers.images import with_torch as images
 from scripts.benchmarks.speed.peers.initial import rates, seeds
+from scripts.benchmarks.speed.peers.sequences import with_torch as of_sequences
 
-NETWORKS = ("mlp", "lenet", "resnet")
+NETWORKS = ("mlp", "lenet", "resnet", *sequences.NETWORKS)
+IMAGES = ("lenet", "resnet")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 if DEVICE.type == "cuda":
     torch.set_float32_matmul_precision("high")  # in tensor cores, the default of JAX
@@ -15,7 +18,7 @@ if DEVICE.type == "cuda":
 def _network(workload, seed):
     torch.manual_seed(seed)
     if workload.network != "mlp":
-        return images.network(workload).to(DEVICE)
+        return (images if workload.network in IMAGES else of_sequences).network(workload).to(DEVICE)
     layers = []
     for n_in, n_out in zip(workload.sizes[:-1], workload.sizes[1:], strict=True):
         linear = nn.Linear(n_in, n_out)
@@ -36,11 +39,13 @@ def train(workload, x, y, lap, channels_last=False):
     make = torch.optim.SGD if workload.optimizer == "sgd" else torch.optim.Adam
     optimizer = make(model.parameters(), lr=workload.rate)
     x, y = torch.from_numpy(x).to(DEVICE), torch.from_numpy(y).to(DEVICE)
-    if workload.network != "mlp":
+    if workload.network in IMAGES:
         layout = torch.channels_last if channels_last else torch.contiguous_format
         x, model = x.permute(0, 3, 1, 2).contiguous(memory_format=layout), model.to(memory_format=layout)
     binary = workload.output == "binary"
     loss = nn.BCEWithLogitsLoss() if binary else nn.CrossEntropyLoss()
+    if workload.network in sequences.NETWORKS:
+        loss = of_sequences.loss(workload)
     y = y[:, None].float() if binary else y.long()
     for _ in range(workload.laps):
         batches = [None] * workload.steps
@@ -53,7 +58,9 @@ def train(workload, x, y, lap, channels_last=False):
             loss(model(xb), yb).backward()
             optimizer.step()
         _finished(lap)
-    return [p.detach().cpu().numpy() for p in model.parameters()] if workload.network == "mlp" else images.arrays(model)
+    if workload.network == "mlp":
+        return [p.detach().cpu().numpy() for p in model.parameters()]
+    return images.arrays(model) if workload.network in IMAGES else model.arrays()
 
 
 def population(workload, x, y, lap):
