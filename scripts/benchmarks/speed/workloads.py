@@ -100,7 +100,7 @@ WORKLOADS: dict[str, Workload] = {
         network="resnet",
     ),
     "lstm": Workload(
-        "recurrence", (100, 64, 128, 65), "tanh", "softmax", "lecun", "adam", 3e-3, 64, 4, 20, 2.5, "text of 100",
+        "recurrence", (100, 64, 128, 65), "tanh", "softmax", "lecun", "adam", 3e-3, 64, 4, 157, 1.0, "text of 100",
         network="lstm",
     ),
     "lstm-layer": Workload(
@@ -108,7 +108,7 @@ WORKLOADS: dict[str, Workload] = {
         network="lstm layer",
     ),
     "transformer": Workload(
-        "attention, layer norm", (256, 128, 4, 512, 4, 65), "gelu", "softmax", "lecun", "adam", 1e-3, 16, 4, 10, 2.5,
+        "attention, layer norm", (256, 128, 4, 512, 4, 65), "gelu", "softmax", "lecun", "adam", 1e-3, 16, 4, 20, 2.5,
         "text of 256", network="transformer",
     ),
 }  # fmt: skip
@@ -303,7 +303,7 @@ _SOURCES: dict[str, Callable[[], Data]] = {
     "wide": _noise,
     "mnist images": _mnist_images,
     "patterns": _patterns,
-    "text of 100": lambda: _text(100, 640),
-    "text of 256": lambda: _text(256, 160),
+    "text of 100": lambda: _text(100, 157 * 64),  # a million characters, as Tiny Shakespeare has
+    "text of 256": lambda: _text(256, 320),
     "signals": _signals,
 }
