@@ -15,7 +15,7 @@ from experiments.interchange import onnx_sequences
 from experiments.interchange.channels_first import ARRAYS, starts_last, with_channels_first
 from experiments.interchange.geometry import Pairs, groups_of, transposed_of, windows_of
 from experiments.interchange.layers import Placed, layers_of
-from experiments.interchange.onnx_operators import package, read
+from experiments.interchange.onnx_graphs import package, read
 from experiments.interchange.standardization import raw_inputs
 from experiments.interchange.tables import Row, arrays_there, row_of
 from experiments.networks.storage import StoredNetwork
