@@ -24,7 +24,8 @@ from jaxnn.gradcheck.preconditions import (
     leave_out_constants,
 )
 from jaxnn.gradcheck.problem import GradcheckError, Problem
-from jaxnn.gradcheck.report import Report, worst_row
+from jaxnn.gradcheck.report import Report
+from jaxnn.gradcheck.row_texts import worst_row
 from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, raised
 from jaxnn.gradcheck.sizes import ONE_EXAMPLE, at_other_batch_sizes, at_other_trailing_sizes, with_leading_axis
 from jaxnn.gradcheck.source_lines import likely_line
