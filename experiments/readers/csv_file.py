@@ -8,7 +8,6 @@ are accepted.
 Source: RFC 4180, "Common format and MIME type for comma-separated values (CSV) files", 2005.
 """
 
-import codecs
 import contextlib
 import csv
 import io
@@ -18,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.readers.encodings import read_text
 from experiments.readers.errors import InvalidFileError, check_file
 from experiments.readers.numerals import NUMBER
 
@@ -29,9 +29,6 @@ _LONGEST_LINE = 2**20
 DELIMITERS = ",;\t|"
 """The delimiters that can be detected."""
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
-_CONTROLS = bytes({*range(32), 127} - set(b"\t\r\n"))
-_CONTROL = re.compile(b"[" + re.escape(_CONTROLS) + rb"]|\xc2[\x80-\x9f]")
-"""Control characters except tabs and line ends: terminal escapes, and the zero bytes of UTF-16."""
 _SEPARATOR = "\x1f"
 """The separator of a column's fields that are stored as one text; files that contain it are rejected."""
 _BLANKS = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
@@ -39,16 +36,6 @@ _BLANKS = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
 _FIELDS_AT_ONCE = 2**18
 _MOST_COMMENTS_FIRST = 1000
 _SAMPLE_RECORDS, _SAMPLE_FIELDS = 50, 5000
-_BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-"""Byte order marks: UTF-32 first, since its marks begin with those of UTF-16."""
-_NO_TEXTS = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"}
-"""Python's encodings that are not for text."""
 UNNAMED = "Unnamed: {}"
 """pandas' name for a column without one, counted from 0."""
 
@@ -117,11 +104,7 @@ def read_table(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Table:
       OSError: if the file cannot be opened.
     """
     check_file(path, MOST_BYTES)
-    data, notes = _utf_8(path, path.read_bytes(), layout.encoding)
-    suspicious = b"\xc2" in data or len(data.translate(None, _CONTROLS)) < len(data)  # a search takes 20 times as long
-    if suspicious and (control := _CONTROL.search(data)):
-        where = f"{path} holds the control character {control[0].hex(' ')} in line {_line(data, control.start())}"
-        raise InvalidFileError(f"{where}, so it is not text: save it as CSV in UTF-8")
+    data, notes = read_text(path, layout.encoding)
     announced = re.match(rb"(?i)\"?sep=([\t !#-/:-@\[-^`{-~])\"?[ ,;\t]*(\r\n|\r|\n)", data)
     delimiter = layout.delimiter or (announced[1].decode("latin-1") if announced else _sniff(data))
     notes.append(f"fields separated by {_NAMES.get(delimiter, delimiter)}")
@@ -130,44 +113,6 @@ def read_table(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Table:
     lines = _lines(path, file) if delimiter != " " else map(_one_blank, _lines(path, file))
     rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=delimiter != " ")
     return _Scan(path, layout, rows, notes).table(skip=bool(announced))
-
-
-def _utf_8(path: Path, data: bytes, encoding: str | None) -> tuple[bytes, list[str]]:
-    """Return the text in UTF-8 without a byte order mark, and notes on its encoding."""
-    codec = encoding or next((name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark)), None)
-    if codec in (None, "utf-8-sig"):
-        data = data.removeprefix(codecs.BOM_UTF8)
-        if (bad := _undecodable(data)) is None:
-            return data, ["UTF-8"]
-        codec = "windows-1252"
-    try:
-        if codecs.lookup(codec).name in _NO_TEXTS:
-            raise LookupError
-        text = data.decode(codec)
-    except LookupError:
-        raise InvalidFileError(f"{path}: --encoding must be a text encoding of Python, got {codec!r}") from None
-    except UnicodeError as error:
-        start = getattr(error, "start", 0)
-        at = _line(data, start) if codec.startswith("windows") else 1 + data[:start].count(b"\n")
-        name = encoding or ("UTF-8" if codec == "windows-1252" else codec.upper())
-        raise InvalidFileError(f"{path} is not {name} in line {at}: save it as CSV in UTF-8") from None
-    text = text.removeprefix("\ufeff")
-    if encoding or codec != "windows-1252":
-        return text.encode("utf-8", "replace"), [codec.upper()]
-    where = f"not UTF-8 in line {_line(data, bad)}, so read as Windows-1252: if letters are wrong, use --encoding"
-    return text.encode(), [where]
-
-
-def _undecodable(data: bytes) -> int | None:
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return error.start
-    return None
-
-
-def _line(data: bytes, at: int) -> int:
-    return len(re.findall(rb"\r\n|\r|\n", data[:at])) + 1
 
 
 def _sniff(data: bytes) -> str:
