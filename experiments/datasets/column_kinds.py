@@ -1,13 +1,13 @@
 """Infer which columns are numbers and which categories from all rows; fit medians and levels on the training rows."""
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from experiments.datasets.column_notes import case_note, counting_note, index_note
 from experiments.datasets.columns import (
     DATE,
     DEFAULT_MEANING,
@@ -38,9 +38,6 @@ MOST_ONE_HOT = 50
 MOST_EMBEDDED = 50_000
 ROWS_OF_A_WORD = 2
 MOST_NUMBERS = 2**26
-_INDEX_NAME = re.compile(r"(?i:unnamed: \d+|(.*[\W_])?(id|idx|index))|\w*[a-z]I[dD]", re.ASCII)
-_FEWEST_IN_ORDER = 3
-"""With fewer rows, a column may number them by chance."""
 
 
 class Fitted(NamedTuple):
@@ -159,7 +156,7 @@ class _ColumnFitter:
         column, values = self._number(name, fields, PLAIN, present, missing)
         known = values[self.train]
         constant = bool((known == known[0]).all())
-        counts, advice = _index_note(name, values, len(present)), _counting_note(values)
+        counts, advice = index_note(name, values, len(present)), counting_note(values)
         return _Summary(name, counted, notations, counts, advice, column, constant)
 
     def column(self, summary: _Summary, decimals: set[str]) -> tuple[Column, list[str]]:
@@ -317,33 +314,3 @@ def _median(values: np.ndarray) -> float:
     known = np.sort(values[~np.isnan(values)])
     m = len(known)
     return float(0.5 * (known[(m - 1) // 2] + known[m // 2])) if m else 0.0
-
-
-def case_note(words: Iterable[str]) -> str:
-    """Return a note on words that differ only in case, or an empty text."""
-    seen: dict[str, str] = {}
-    for word in sorted(words):
-        if seen.setdefault(word.casefold(), word) != word:
-            return f"{seen[word.casefold()]} and {word} are different words"
-    return ""
-
-
-def _index_note(name: str, values: np.ndarray, different: int) -> str:
-    """Return a note if a column numbers the rows: by 0, 1, 2, ..., or by any integers if it is named as an index."""
-    m = len(values)
-    named, whole = _INDEX_NAME.fullmatch(name), (values == np.round(values)).all()
-    if named and whole and m > 1 and ((np.diff(values) == 1) | (values[1:] == values[0])).all() and different > 1:
-        return "it counts the rows, as an index does"
-    if m < _FEWEST_IN_ORDER or different < m:
-        return ""
-    if any(np.array_equal(order, np.arange(m) + start) for order in (values, values[::-1]) for start in (0, 1)):
-        return "it counts the rows"
-    return "it has another integer in each row, as an index has" if named and whole else ""
-
-
-def _counting_note(values: np.ndarray) -> str:
-    """Return a note if a column increases by one per row, as the index of a part of a file does, but also years."""
-    steps = np.diff(values)
-    if len(values) < _FEWEST_IN_ORDER or not (np.abs(steps) == 1).all() or steps.min() != steps.max():
-        return ""
-    return f"it counts the rows from {values[0]:.0f}: leave it out by --drop if it is an index"

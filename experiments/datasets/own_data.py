@@ -14,7 +14,8 @@ import numpy as np
 
 import jaxnn
 from experiments.datasets.column_encoding import encode_columns
-from experiments.datasets.column_kinds import MOST_NUMBERS, case_note, fit_columns
+from experiments.datasets.column_kinds import MOST_NUMBERS, fit_columns
+from experiments.datasets.column_notes import case_note
 from experiments.datasets.columns import LARGEST, Meaning, sizes_of_embedded, width
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.encoder import as_json
