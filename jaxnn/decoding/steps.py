@@ -32,6 +32,8 @@ class Decoded(NamedTuple):
 def check_decoding(step: Step, carry: PyTree, logits: Array, end: int | None) -> None:
     """Raise ValueError if a step does not return what it is given, or the end is no token. Nothing is computed."""
     m, k = logits.shape
+    if k == 0:
+        raise ValueError(f"logits must be of at least one token, got {m, k}: the network ends with dense(tokens)")
     if end is not None and end >= k:
         raise ValueError(f"end must be a token, from 0 to {k - 1}, got {end}: logits have {k} tokens")
     given = jax.tree.map(lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a)), (carry, logits))
@@ -111,7 +113,7 @@ def read(
       The carry, with a memory (carry, memory), and logits (m, k).
 
     Raises:
-      ValueError: if the prompt is not (m, T), or has no token, and as `step_of`.
+      ValueError: if the prompt is not (m, T), or has no token, a memory is that of another decoder, and as `step_of`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -139,6 +141,8 @@ def read(
     """
     if prompt.shape[1] == 0:
         raise ValueError("prompt must have at least one token, got (m, 0): begin with a token that starts a sequence")
+    if prompt.shape[0] == 0:
+        raise ValueError(f"prompt must be of at least one sequence, got {prompt.shape}")
     carry = start_carry(network, params, len(prompt), length)
     z, carry = carried(network).infer(params, stats, (_beside(prompt, memory), carry))
     return (carry if memory is None else (carry, memory)), z[:, -1]

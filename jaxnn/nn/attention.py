@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxnn.arrays import add_cotangents, cast_like, floats, widened
 from jaxnn.constraints import Constraint, Count, Flag, Floats, Mask, Nothing, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
+from jaxnn.nn.alignments import SEQUENCE_AND_MEMORY, WITH_MEMORY
 from jaxnn.nn.attention_in_blocks import blockwise_attention_backward, blockwise_attention_forward
 from jaxnn.nn.combinators import carrying_in_inference, carrying_nothing
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
@@ -145,7 +146,7 @@ def multi_head_attention(
 
     @checked(key=RandomKey())
     def init_params(key, in_shape):
-        x, other = in_shape if memory else (in_shape, in_shape)
+        x, other = SEQUENCE_AND_MEMORY.check("in_shape", in_shape) if memory else (in_shape, in_shape)
         (*_, n), (*_, n_memory) = (structs(SEQUENCE_SHAPE.check("in_shape", array_of(one))).shape for one in (x, other))
         _multiple_of(heads).check("in_shape", n)
         keys = jax.random.split(key, len(_PARTS))
@@ -156,7 +157,7 @@ def multi_head_attention(
         return params | {"key": {"W": params["key"]["W"]}}, x
 
     def forward(params, x, key=None):
-        x, other = x if memory else (x, x)
+        x, other = WITH_MEMORY.check("x", x) if memory else (x, x)
         (x, lengths), (other, other_lengths) = split_lengths(x), split_lengths(other)
         x, other = floats(x, "x"), floats(other, "x")
         mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
@@ -223,6 +224,7 @@ def _remembering(init: Any, heads: int) -> Carried:
         x, (keys, values, before) = x_and_carry
         x = floats(_NO_LENGTHS.check("x", x), "x")
         q, k, v = (_split(heads, dense_forward(_with_bias(params[name]), x)[0]) for name in ("query", "key", "value"))
+        _piece_within(keys.shape[1]).check("x.shape[1]", x.shape[1])
         put = jax.vmap(lambda kept, new, at: jax.lax.dynamic_update_slice_in_dim(kept, new.astype(kept.dtype), at, 0))
         keys, values, n = put(keys, k, before), put(values, v, before), x.shape[1]
         times = before[:, None] + jnp.arange(n, dtype="int32")[None]
@@ -246,6 +248,14 @@ _NO_LENGTHS = Constraint(
     fix="with a carry, sequences have no lengths: pass x.x",
     test=lambda x: not isinstance(x, Sequences),
 )
+
+
+def _piece_within(length: int) -> Constraint:
+    return Constraint(
+        f"at most {length} times, the length that the carry was made for",
+        fix="start_carry(layer, params, m, length) makes one for longer sequences",
+        test=lambda n: n <= length,
+    )
 
 
 def _multiple_of(heads: int) -> Constraint:

@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.arrays import add_cotangents, cast_like, floats
-from jaxnn.constraints import Count, Numbers, OneOf, RandomKey, checked
+from jaxnn.constraints import Count, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.alignments import (
     SEQUENCE_AND_MEMORY,
+    WITH_MEMORY,
     additive_attention_backward,
     additive_attention_forward,
+    check_memory,
     linear_backward,
     three_matrices,
 )
@@ -101,9 +103,9 @@ def recurrent_attention(
 
     def forward(params, x, key=None):
         pair, start = WITH_STATE.check("x", x) if given else (x, None)
-        (x, lengths), (h, of_memory) = map(split_lengths, pair)
+        (x, lengths), (h, of_memory) = map(split_lengths, WITH_MEMORY.check("x", pair))
         start = checked_state(cell, start, len(x)) if given else None
-        _check_memory(x, h)
+        check_memory(params["key"]["W"], x, h)
         mask = within(lengths, x.shape[1])
         x, h = zero_beyond(mask, floats(x, "x")), zero_beyond(within(of_memory, h.shape[1]), floats(h, "x"))
         reading, shared, times = to_run(params, x, lengths, h, of_memory, start)
@@ -130,11 +132,6 @@ def recurrent_attention(
     return Layer(init_params, forward, backward, carried=in_pieces)
 
 
-@checked(x=Numbers("m T n_in"), h=Numbers("m keys n_k"))
-def _check_memory(x: Array, h: Array) -> None:
-    """Raise ValueError unless each sequence has its memory."""
-
-
 def _reading(cell: Cell, seen: Array | None) -> Cell:
     """Return the cell that reads a memory before each step, whose params have W_k h and h as "k" and "h".
 
@@ -142,10 +139,12 @@ def _reading(cell: Cell, seen: Array | None) -> Cell:
     """
 
     def queries(params, rows):
-        return rows.reshape(-1, len(params["k"]), rows.shape[-1]).swapaxes(0, 1)
+        m = params["k"].shape[0]
+        return rows.reshape(rows.shape[0] // max(m, 1), m, rows.shape[-1]).swapaxes(0, 1)
 
     def rows(of_queries):
-        return of_queries.swapaxes(0, 1).reshape(-1, of_queries.shape[-1])
+        m, t, n = of_queries.shape
+        return of_queries.swapaxes(0, 1).reshape(t * m, n)
 
     def step(params, state, x):
         q = queries(params, state[0] @ params["query"]["W"].T)

@@ -159,6 +159,14 @@ def test_longer_samples_begin_as_shorter_ones():
             lambda: decoding.step_of(jaxnn.chain(jaxnn.dense(2)), PARAMS),
             r"from an earlier piece, got dense\(2\)",
         ),
+        (
+            lambda: decoding.read(NETWORK, PARAMS, np.zeros((0, 2), int)),
+            r"^prompt must be of at least one sequence, got",
+        ),
+        (
+            lambda: decoding.read(NETWORK, PARAMS, PROMPT, memory=jnp.zeros((3, 2, 4))),
+            "x must be one array of sequences, or Sequences of it, got a tuple: a layer of one sequence takes no",
+        ),
         (lambda: decode(decoding.greedy, n_steps=0), r"^n_steps must be .*, got 0"),
         (lambda: decode(decoding.sample, n_steps=1, key=KEY, temperature=0.0), r"^temperature must be .*, got 0.0"),
         (lambda: decode(decoding.sample, n_steps=1, key=KEY, top_k=0), r"^top_k must be .*, got 0"),
@@ -193,6 +201,18 @@ def test_what_the_step_returns_and_the_end_are_checked(decoder):
     ):
         with pytest.raises(ValueError, match=r"^step must return \(carry, logits\) like .* got .*$"):
             decoder(step, carry, LOGITS, 2)
+
+
+@pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS)
+def test_no_token_to_choose_from_raises(decoder):
+    with pytest.raises(ValueError, match=r"^logits must be of at least one token, got \(2, 0\): the network ends with"):
+        decoder(lambda carry, tokens: (carry, tokens), (), jnp.zeros((2, 0)), 0)
+
+
+@pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS)
+def test_no_sequence_has_nothing_decoded(decoder):
+    found = decoder(lambda carry, tokens: (carry, jnp.zeros((len(tokens), 3))), (), jnp.zeros((0, 3)), 2)
+    assert {a.shape[0] for a in found} == {0} and found.tokens.shape[-1] == 2
 
 
 @pytest.mark.parametrize("carry", [jnp.zeros(()), jnp.zeros((4, 2))])
@@ -336,7 +356,15 @@ def test_the_memory_is_part_of_the_carry_only_if_there_is_one():
         ),
         (
             lambda t, step, carry: decoding.read(t.decoder, t.params[1], PROMPT, memory=t.memory[:1]),
-            r"h must be numbers \(m=3, keys, n_k\) for x \(3, 2, 3\), got float32 \(1, 6, 4\)",
+            r"h must be numbers \(m=3, keys, n_k=4\) for W_k \(3, 4\) and x \(3, 2, 3\), got float32 \(1, 6, 4\)",
+        ),
+        (
+            lambda t, step, carry: decoding.read(t.decoder, t.params[1], PROMPT, memory=()),
+            "x must be one array of sequences, or Sequences of it, got ",
+        ),
+        (
+            lambda t, step, carry: decoding.read(t.decoder, t.params[1], PROMPT, memory=t.memory[..., :3]),
+            r"h must be numbers \(m=3, keys, n_k=4\) for W_k \(3, 4\) and x \(3, 2, 3\), got float32 \(3, 6, 3\)",
         ),
         (
             lambda t, step, carry: decoding.step_of(t.decoder, t.params[1], memory="yes"),

@@ -186,7 +186,8 @@ def test_a_wrong_state_raises_in_one_line(layer, name):
 def test_a_memory_of_other_examples_raises(m):
     """Half as many memories would be read by the wrong sequences."""
     params, (x, _), _ = drawn("float32", m=4)
-    with pytest.raises(ValueError, match=rf"^h must be numbers \(m=4, keys, n_k\) for x .*, got float32 \({m}, 5, 4\)"):
+    message = rf"^h must be numbers \(m=4, keys, n_k=4\) for W_k .* and x .*, got float32 \({m}, 5, 4\)"
+    with pytest.raises(ValueError, match=message):
         FROM_ZEROS.forward(params, (x, jnp.zeros((m, 5, N_K))))
 
 

@@ -44,6 +44,12 @@ def test_pieces_are_the_whole(sizes):
     np.testing.assert_allclose(np.concatenate(outputs, axis=1), whole, rtol=2e-5, atol=2e-5)
 
 
+def test_a_piece_longer_than_the_carry_raises():
+    carry = nn.start_carry(NETWORK, PARAMS, 3, length=4)
+    with pytest.raises(ValueError, match=r"must be at most 4 times, the length that the carry was made for, got 5: "):
+        nn.carried(NETWORK).infer(PARAMS, (), (TOKENS[:, :5], carry))
+
+
 def test_samples_are_those_of_whole_prefixes():
     n, step = 6, decoding.step_of(NETWORK, PARAMS)
 
