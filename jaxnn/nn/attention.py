@@ -119,7 +119,8 @@ def multi_head_attention(
 
     Args:
       heads: the number of heads, which divides n.
-      causal: whether a time sees only itself and the times before it.
+      causal: whether a time sees only itself and the times before it. Then a time that is not finite makes its y and
+        all later ones NaN, and changes no earlier one, nor the gradients of a loss of earlier ones.
       memory: whether keys and values are of another sequence: then the input is (x, memory).
       init: how the four matrices are initialized.
       block: how many times a block of `blockwise_attention_forward` holds at most, such as 128: then what is kept for
@@ -163,6 +164,10 @@ def multi_head_attention(
         mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
         x = zero_beyond(mask, x)
         other = zero_beyond(seen, other) if memory else x
+        after = None
+        if causal:
+            other, after = _without_nan(other, x.shape[1])
+            x = x if memory else other
         split = partial(_split, heads)
         of_parts = zip(_PARTS[:3], (x, other, other), strict=True)
         q, k, v = (split(dense_forward(_with_bias(params[name]), one)[0]) for name, one in of_parts)
@@ -172,6 +177,7 @@ def multi_head_attention(
             y, of_heads = blockwise_attention_forward(q, k, v, block, seen, causal)
         y = _joined(y)
         z = dense_forward(params["output"], y)[0]
+        z = z if after is None else jnp.where(after[..., None], jnp.asarray(jnp.nan, z.dtype), z)
         return with_lengths(zero_beyond(mask, z), lengths), (
             x,
             other,
@@ -179,12 +185,15 @@ def multi_head_attention(
             other_lengths,
             of_heads,
             y if block is None else None,
+            after,
         )
 
     def backward(params, cache, dz):
-        x, other, lengths, other_lengths, of_heads, y = cache
+        x, other, lengths, other_lengths, of_heads, y, after = cache
         mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
         dz = zero_beyond(mask, array_of(dz))
+        if after is not None:  # 0 · NaN is 0 here, any other cotangent of a NaN is one
+            dz = jnp.where(after[..., None] & (dz != 0), jnp.asarray(jnp.nan, dz.dtype), dz)
         if block is None:
             d_output, dy = dense_backward(params["output"], y, dz)
             of_parts = attention_backward(of_heads, _split(heads, dy))
@@ -225,6 +234,7 @@ def _remembering(init: Any, heads: int) -> Carried:
         x = floats(_NO_LENGTHS.check("x", x), "x")
         q, k, v = (_split(heads, dense_forward(_with_bias(params[name]), x)[0]) for name in ("query", "key", "value"))
         _piece_within(keys.shape[1]).check("x.shape[1]", x.shape[1])
+        v = zero_beyond(jnp.isfinite(x).all(-1), v)  # as in `_without_nan`; keys of NaN make what sees them NaN
         put = jax.vmap(lambda kept, new, at: jax.lax.dynamic_update_slice_in_dim(kept, new.astype(kept.dtype), at, 0))
         keys, values, n = put(keys, k, before), put(values, v, before), x.shape[1]
         times = before[:, None] + jnp.arange(n, dtype="int32")[None]
@@ -264,6 +274,17 @@ def _multiple_of(heads: int) -> Constraint:
         fix="use a number of heads that divides it",
         test=lambda n: n % heads == 0,
     )
+
+
+def _without_nan(x: Array, queries: int) -> tuple[Array, Array]:
+    """Return x with 0 at times that are not finite, and which queries see such a time of a causal memory, (m, queries).
+
+    A weight of 0 does not hide a value that is not finite: 0 · NaN is NaN. Both cost one pass over x, not over T².
+    """
+    finite = jnp.isfinite(x).all(-1)
+    keys, never = jnp.arange(x.shape[1], dtype="int32"), max(x.shape[1], queries)
+    first = jnp.where(finite, never, keys).min(1, initial=never)
+    return zero_beyond(finite, x), jnp.arange(queries, dtype="int32")[None] >= first[:, None]
 
 
 def _with_bias(params: Params) -> Params:
