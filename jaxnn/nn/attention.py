@@ -13,11 +13,13 @@ from jaxnn.factories.decorator import factory
 from jaxnn.nn.alignments import SEQUENCE_AND_MEMORY, WITH_MEMORY
 from jaxnn.nn.attention_in_blocks import blockwise_attention_backward, blockwise_attention_forward
 from jaxnn.nn.combinators import carrying_in_inference, carrying_nothing
+from jaxnn.nn.dropped_weights import kept_weights, scaled, thinned
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
-from jaxnn.nn.layer import Carried, Layer
+from jaxnn.nn.layer import NO_STATISTICS, Carried, Layer
 from jaxnn.nn.linear import dense_backward, dense_forward
 from jaxnn.nn.probabilities import softmax_backward, softmax_where
 from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs
+from jaxnn.nn.stochastic import RATE, TRAINING_KEY
 from jaxnn.sequences import (
     Sequences,
     array_of,
@@ -28,7 +30,8 @@ from jaxnn.sequences import (
     within,
     zero_beyond,
 )
-from jaxnn.typing import Array, Params
+from jaxnn.typing import Array, Key, Params, Scalar
+from jaxnn.validation import is_constant
 
 __all__ = ["attention_backward", "attention_forward", "multi_head_attention"]
 
@@ -36,9 +39,12 @@ _QUERIES, _KEYS = Floats("m queries heads d"), Floats("m keys heads d")
 _VALUES, _OUTPUT = Floats("m keys heads d_v"), Floats("m queries heads d_v")
 
 
-@checked(q=_QUERIES, k=_KEYS, v=_VALUES, visible=Mask("examples queries keys") | Nothing())
+_KEPT = Mask("m heads queries keys") | Nothing()
+
+
+@checked(q=_QUERIES, k=_KEYS, v=_VALUES, visible=Mask("examples queries keys") | Nothing(), kept=_KEPT, rate=RATE)
 def attention_forward(
-    q: Array, k: Array, v: Array, visible: Array | None = None
+    q: Array, k: Array, v: Array, visible: Array | None = None, kept: Array | None = None, rate: Scalar = 0.0
 ) -> tuple[Array, tuple[Array, Array, Array, Array]]:
     """Compute y_i = Σ_j P_ij v_j for each head, with P_ij = softmax_j(q_i · k_j / √d) over the keys that i may see.
 
@@ -48,9 +54,11 @@ def attention_forward(
       v: values, (m, T_k, heads, d_v), finite also where no query may see them.
       visible: whether a query may see a key, booleans (m, T_q, T_k), or (1, T_q, T_k) for all examples; `None` if each
         sees all. A query that sees no key has y = 0.
+      kept: which weights P_ij dropout keeps, booleans (m, heads, T_q, T_k); `None` for all.
+      rate: the fraction that it drops: y_i = Σ_j P_ij kept_ij/(1 - rate) v_j.
 
     Returns:
-      y, (m, T_q, heads, d_v), and the cache: q, k, v and P, (m, heads, T_q, T_k).
+      y, (m, T_q, heads, d_v), and the cache: q, k, v and P, not thinned by dropout, (m, heads, T_q, T_k).
 
     Raises:
       ValueError: if the arrays do not fit.
@@ -66,11 +74,13 @@ def attention_forward(
     scores = widened(jnp.einsum("mihd,mjhd->mhij", q, k)) / math.sqrt(q.shape[-1])
     seen = None if visible is None else jnp.broadcast_to(visible[:, None], scores.shape)
     P = softmax_where(scores, seen).astype(v.dtype)
-    return jnp.einsum("mhij,mjhd->mihd", P, v), (q, k, v, P)
+    return scaled(jnp.einsum("mhij,mjhd->mihd", thinned(P, kept), v), kept, rate), (q, k, v, P)
 
 
-@checked(dy=_OUTPUT)
-def attention_backward(cache: tuple[Array, Array, Array, Array], dy: Array) -> tuple[Array, Array, Array]:
+@checked(dy=_OUTPUT, kept=_KEPT, rate=RATE)
+def attention_backward(
+    cache: tuple[Array, Array, Array, Array], dy: Array, kept: Array | None = None, rate: Scalar = 0.0
+) -> tuple[Array, Array, Array]:
     """Compute dq, dk and dv.
 
     Derivation. y_i = Σ_j P_ij v_j gives dv_j = Σ_i P_ij dy_i and dP_ij = dy_i · v_j. Each row of P is a softmax of
@@ -78,9 +88,14 @@ def attention_backward(cache: tuple[Array, Array, Array, Array], dy: Array) -> t
 
         dq_i = Σ_j dS_ij k_j / √d    dk_j = Σ_i dS_ij q_i / √d
 
+    Dropout is a factor r_ij = kept_ij/(1 - rate) of each weight, which depends on nothing: y_i = Σ_j r_ij P_ij v_j, so
+    dv_j = Σ_i r_ij P_ij dy_i and dP_ij = r_ij dy_i · v_j, and the rest is as without it.
+
     Args:
       cache: of `attention_forward`.
       dy: cotangent of y, (m, T_q, heads, d_v).
+      kept: that of the forward.
+      rate: that of the forward.
 
     Returns:
       dq, dk and dv, in the shapes of q, k and v.
@@ -93,24 +108,27 @@ def attention_backward(cache: tuple[Array, Array, Array, Array], dy: Array) -> t
       [[0.0], [-0.5, 0.5], [0.5, 0.5]]
     """
     q, k, v, P = cache
-    dv = jnp.einsum("mhij,mihd->mjhd", P, dy)
-    dS = softmax_backward(widened(P), widened(jnp.einsum("mihd,mjhd->mhij", dy, v))) / math.sqrt(q.shape[-1])
-    dS = dS.astype(q.dtype)
+    dy = scaled(dy, kept, rate)
+    dv = jnp.einsum("mhij,mihd->mjhd", thinned(P, kept), dy)
+    dP = thinned(widened(jnp.einsum("mihd,mjhd->mhij", dy, v)), kept)
+    dS = (softmax_backward(widened(P), dP) / math.sqrt(q.shape[-1])).astype(q.dtype)
     dq, dk = jnp.einsum("mhij,mjhd->mihd", dS, k), jnp.einsum("mhij,mihd->mjhd", dS, q)
     return cast_like(q, dq), cast_like(k, dk), cast_like(v, dv)
 
 
+_BLOCK = Count() | Nothing()
 _PARTS = ("query", "key", "value", "output")
 
 
 @factory(computes="attention_forward(q, k, v)")
-@checked(heads=Count(), causal=Flag(), memory=Flag(), init=OneOf(INITIALIZERS), block=Count() | Nothing())
+@checked(heads=Count(), causal=Flag(), memory=Flag(), init=OneOf(INITIALIZERS), block=_BLOCK, dropout=RATE)
 def multi_head_attention(
     heads: int,
     causal: bool = False,
     memory: bool = False,
     init: InitializerName = "glorot",
     block: int | None = None,
+    dropout: Scalar = 0.0,
 ) -> Layer:
     """Return attention with several heads, from a sequence to itself or to another one.
 
@@ -125,6 +143,9 @@ def multi_head_attention(
       init: how the four matrices are initialized.
       block: how many times a block of `blockwise_attention_forward` holds at most, such as 128: then what is kept for
         backward grows with T instead of T². `None` for all times at once, which is faster if T is below about 128.
+      dropout: the fraction of the weights P_ij that is dropped in training, 0 <= dropout < 1. Which ones depends on the
+        key and the place alone, so they are the same in blocks. Without blocks the mask is kept for backward, a byte
+        for each pair; in blocks it is computed again.
 
     Returns:
       A `Layer` from x (m, T, n), or `Sequences` of it, to y of the same shape. Keys beyond their sequence's length are
@@ -133,7 +154,8 @@ def multi_head_attention(
       Keys have no bias: it would add one number to all scores of a query, which their softmax does not see.
 
     Raises:
-      ValueError: if an argument has another value; at `init`, if n is not a multiple of heads.
+      ValueError: if an argument has another value; at `init`, if n is not a multiple of heads; when called, if forward
+        has no key for dropout, or x is not a pair with a memory.
 
     Example:
       >>> import jax, jaxnn
@@ -142,8 +164,10 @@ def multi_head_attention(
       >>> block.init(jax.random.key(0), (100, 64))[1]
       (100, 64)
 
-    Source: Vaswani et al., "Attention is all you need", 2017, section 3.2.2.
+    Sources: Vaswani et al., "Attention is all you need", 2017, section 3.2.2; dropout of the weights is in the code
+    that they published.
     """
+    drops = not is_constant(dropout, 0)
 
     @checked(key=RandomKey())
     def init_params(key, in_shape):
@@ -158,6 +182,9 @@ def multi_head_attention(
         return params | {"key": {"W": params["key"]["W"]}}, x
 
     def forward(params, x, key=None):
+        return run(params, x, TRAINING_KEY.check("key", key) if drops else None)
+
+    def run(params, x, key):
         x, other = WITH_MEMORY.check("x", x) if memory else (x, x)
         (x, lengths), (other, other_lengths) = split_lengths(x), split_lengths(other)
         x, other = floats(x, "x"), floats(other, "x")
@@ -172,9 +199,11 @@ def multi_head_attention(
         of_parts = zip(_PARTS[:3], (x, other, other), strict=True)
         q, k, v = (split(dense_forward(_with_bias(params[name]), one)[0]) for name, one in of_parts)
         if block is None:
-            y, of_heads = attention_forward(q, k, v, _visible(causal, seen, x.shape[1], other.shape[1]))
+            kept = None if key is None else _kept_of_all(key, dropout, q, k)
+            y, of_heads = attention_forward(q, k, v, _visible(causal, seen, x.shape[1], other.shape[1]), kept, dropout)
         else:
-            y, of_heads = blockwise_attention_forward(q, k, v, block, seen, causal)
+            kept = key
+            y, of_heads = blockwise_attention_forward(q, k, v, block, seen, causal, key, dropout)
         y = _joined(y)
         z = dense_forward(params["output"], y)[0]
         z = z if after is None else jnp.where(after[..., None], jnp.asarray(jnp.nan, z.dtype), z)
@@ -186,21 +215,22 @@ def multi_head_attention(
             of_heads,
             y if block is None else None,
             after,
+            kept,
         )
 
     def backward(params, cache, dz):
-        x, other, lengths, other_lengths, of_heads, y, after = cache
+        x, other, lengths, other_lengths, of_heads, y, after, kept = cache
         mask, seen = within(lengths, x.shape[1]), within(other_lengths, other.shape[1])
         dz = zero_beyond(mask, array_of(dz))
         if after is not None:  # 0 · NaN is 0 here, any other cotangent of a NaN is one
             dz = jnp.where(after[..., None] & (dz != 0), jnp.asarray(jnp.nan, dz.dtype), dz)
         if block is None:
             d_output, dy = dense_backward(params["output"], y, dz)
-            of_parts = attention_backward(of_heads, _split(heads, dy))
+            of_parts = attention_backward(of_heads, _split(heads, dy), kept, dropout)
         else:
             *_, y, _, _ = of_heads
-            d_output, dy = dense_backward(params["output"], _joined(y), dz)
-            of_parts = blockwise_attention_backward(of_heads, _split(heads, dy), block, causal)
+            d_output, dy = dense_backward(params["output"], _joined(scaled(y, kept, dropout)), dz)
+            of_parts = blockwise_attention_backward(of_heads, _split(heads, dy), block, causal, kept, dropout)
         shares = [
             dense_backward(_with_bias(params[name]), one, _joined(d))
             for name, one, d in zip(_PARTS[:3], (x, other, other), of_parts, strict=True)
@@ -213,11 +243,15 @@ def multi_head_attention(
         dx = cotangent_with_lengths(zero_beyond(mask, dx), lengths)
         return dparams, (dx, cotangent_with_lengths(d_other, other_lengths))
 
-    layer = Layer(init_params, forward, backward)
+    @checked(stats=NO_STATISTICS)
+    def infer(params, stats, x):
+        return run(params, x, None)[0]
+
+    layer = Layer(init_params, forward, backward, infer)
     if memory:
         # A causal mask depends on the number of the query, which a piece of a sequence does not have.
         return layer if causal else carrying_nothing(layer)
-    return layer._replace(infer=layer.infer, carried=_remembering(init_params, heads) if causal else None)
+    return layer._replace(carried=_remembering(init_params, heads) if causal else None)
 
 
 def _remembering(init: Any, heads: int) -> Carried:
@@ -292,6 +326,11 @@ def _with_bias(params: Params) -> Params:
     return {"b": jnp.zeros(len(params["W"]), params["W"].dtype), **params}
 
 
+def _kept_of_all(key: Key, rate: Scalar, q: Array, k: Array) -> Array:
+    m, queries, heads, _ = q.shape
+    return kept_weights(key, rate, m, heads, jnp.arange(queries), jnp.arange(k.shape[1]))
+
+
 def _visible(causal: bool, seen: Array | None, queries: int, keys: int) -> Array | None:
     """Return which keys each query may see, (m or 1, queries, keys); `None` if all."""
     of_keys = visible_keys(seen, queries)
@@ -325,5 +364,15 @@ CASES = {
     "multi_head_attention_blocks_memory": (
         lambda: multi_head_attention(2, memory=True, block=4),
         (_PADDED, _OTHER),
+    ),
+    "multi_head_attention_dropout": (
+        lambda: multi_head_attention(2, causal=True, dropout=0.4),
+        _PADDED,
+        {"random": True},
+    ),
+    "multi_head_attention_dropout_blocks": (
+        lambda: multi_head_attention(2, causal=True, block=2, dropout=0.4),
+        _PADDED,
+        {"random": True},
     ),
 }
