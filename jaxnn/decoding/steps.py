@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxnn.constraints import Constraint, Count, Flag, Nothing, Numbers, ParamsTree, checked
 from jaxnn.nn.carrying import IN_PIECES, carried, start_carry
+from jaxnn.nn.kept_memories import to_keep
 from jaxnn.nn.layer import Layer, is_pair
 from jaxnn.typing import Array, Params, PyTree, Statistics
 
@@ -110,7 +111,8 @@ def read(
       memory: what an encoder makes of the source, (m, ...) or `Sequences`, for a decoder from (tokens, memory).
 
     Returns:
-      The carry, with a memory (carry, memory), and logits (m, k).
+      The carry, with a memory (carry, memory), and logits (m, k). What layers make of the memory for all steps, such as
+      the keys and values of attention, is computed here, and part of the carry.
 
     Raises:
       ValueError: if the prompt is not (m, T), or has no token, a memory is that of another decoder, and as `step_of`.
@@ -144,5 +146,6 @@ def read(
     if prompt.shape[0] == 0:
         raise ValueError(f"prompt must be of at least one sequence, got {prompt.shape}")
     carry = start_carry(network, params, len(prompt), length)
+    carry = carry if memory is None else to_keep(carry)
     z, carry = carried(network).infer(params, stats, (_beside(prompt, memory), carry))
     return (carry if memory is None else (carry, memory)), z[:, -1]

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ from jaxnn.nn.attention_in_blocks import blockwise_attention_backward, blockwise
 from jaxnn.nn.combinators import carrying_in_inference, carrying_nothing
 from jaxnn.nn.dropped_weights import kept_weights, scaled, thinned
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
-from jaxnn.nn.layer import NO_STATISTICS, Carried, Layer
+from jaxnn.nn.kept_memories import ToKeep, Unread
+from jaxnn.nn.layer import NO_STATISTICS, WITH_CARRY, Carried, Layer
 from jaxnn.nn.linear import dense_backward, dense_forward
 from jaxnn.nn.probabilities import softmax_backward, softmax_where
 from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs
@@ -247,11 +248,42 @@ def multi_head_attention(
     def infer(params, stats, x):
         return run(params, x, None)[0]
 
+    def keys_and_values(params, other):
+        other, lengths = split_lengths(other)
+        seen = within(lengths, other.shape[1])
+        other = zero_beyond(seen, floats(other, "x"))
+        k, v = (_split(heads, dense_forward(_with_bias(params[name]), other)[0]) for name in ("key", "value"))
+        return k, v, seen
+
+    def attend_to(params, x, kept):
+        (x, lengths), (k, v, seen) = split_lengths(x), kept
+        mask = within(lengths, x.shape[1])
+        q = _split(heads, dense_forward(params["query"], zero_beyond(mask, floats(x, "x")))[0])
+        if block is None:
+            y, _ = attention_forward(q, k, v, visible_keys(seen, q.shape[1]))
+        else:
+            y, _ = blockwise_attention_forward(q, k, v, block, seen)
+        return with_lengths(zero_beyond(mask, dense_forward(params["output"], _joined(y))[0]), lengths)
+
     layer = Layer(init_params, forward, backward, infer)
     if memory:
         # A causal mask depends on the number of the query, which a piece of a sequence does not have.
-        return layer if causal else carrying_nothing(layer)
+        return layer if causal else _keeping_memory(layer, keys_and_values, attend_to)
     return layer._replace(carried=_remembering(init_params, heads) if causal else None)
+
+
+def _keeping_memory(layer: Layer, keys_and_values: Any, attend_to: Any) -> Layer:
+    """Return attention to a memory with how it runs in pieces: keys and values may be made once, and kept."""
+    of_each_piece = cast(Carried, carrying_nothing(layer).carried).layer
+
+    def infer(params, stats, x_and_carry):
+        (x, other), entry = WITH_CARRY.check("x", x_and_carry)
+        if isinstance(entry, Unread):
+            return of_each_piece.infer(params, stats, x_and_carry)
+        kept = keys_and_values(params, other) if isinstance(entry, ToKeep) else entry
+        return attend_to(params, x, kept), kept
+
+    return layer._replace(carried=Carried(of_each_piece._replace(infer=infer), lambda params, m, length: Unread()))
 
 
 def _remembering(init: Any, heads: int) -> Carried:
