@@ -243,7 +243,7 @@ def _shown(grid: _Grid, seen: Array | None) -> Callable[[Any, Any, Array, Any], 
 
 
 def _kept(grid: _Grid, q: Array, key: Key | None, rate: Scalar) -> Callable[[Any, Any], Array | None]:
-    """Return the function that says which weights of a block of queries with one of keys dropout keeps."""
+    """Return the function from a block of queries and one of keys to which of their weights dropout keeps."""
     (_, length), (_, size), (m, _, heads, _) = grid.queries, grid.keys, q.shape
     if key is None:
         return lambda i, j: None

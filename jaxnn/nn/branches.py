@@ -118,7 +118,7 @@ def shared(layer: Layer) -> Layer:
       numbers from `fold_in(key, i)`. What the layer observes is averaged over the entries.
 
     Raises:
-      ValueError: if it is not a `Layer`; at `init`, if the entries differ in shape, or there are none.
+      ValueError: if it is not a `Layer`; at `init`, if the entries differ in shape, or there is no entry.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn

@@ -131,7 +131,7 @@ def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
 
 
 class _Ends(NamedTuple):
-    """How the input of all copies is x and an entry for each of them, and that of a copy is made of its own.
+    """How the input of all copies is x and an entry for each of them, and the input of one is x and its entry.
 
     Attributes:
       apart: makes x and the entries, leaves (n, ...), of the input or output of all; also of their cotangents.
