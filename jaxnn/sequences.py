@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import zero_cotangent
-from jaxnn.constraints import Numbers, checked
+from jaxnn.constraints import Constraint, Numbers, checked
 from jaxnn.indices import Indices
 from jaxnn.typing import Array, PyTree
 
@@ -44,6 +44,13 @@ def _agreeing(x: Array, lengths: Array) -> Sequences:
     return Sequences(x, lengths)
 
 
+_ONE_ARRAY = Constraint(
+    "one array of sequences, or Sequences of it",
+    fix="a layer of one sequence takes no memory, and select(0) passes one entry of several on",
+    test=lambda x: not isinstance(x, tuple | dict),
+)
+
+
 def array_of(x: Any) -> Any:
     """Return the array of `Sequences`, or an array alone; likewise of their shapes."""
     return x.x if isinstance(x, Sequences) else x
@@ -53,9 +60,9 @@ def split_lengths(x: Any) -> tuple[Array, Array | None]:
     """Return the array of sequences and their lengths; `None` for an array alone, whose sequences are all of length T.
 
     Raises:
-      ValueError: if lengths are not whole numbers from 0 to T, one for each sequence.
+      ValueError: if it is several arrays, or lengths are not whole numbers from 0 to T, one for each sequence.
     """
-    return tuple(_agreeing(*x)) if isinstance(x, Sequences) else (x, None)
+    return tuple(_agreeing(*x)) if isinstance(x, Sequences) else (_ONE_ARRAY.check("x", x), None)
 
 
 def on_host(y: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxnn.constraints import Constraint, Count, Flag, Nothing, Numbers, ParamsTree, checked
 from jaxnn.nn.carrying import IN_PIECES, carried, start_carry
+from jaxnn.nn.kept_memories import to_keep
 from jaxnn.nn.layer import Layer, is_pair
 from jaxnn.typing import Array, Params, PyTree, Statistics
 
@@ -32,6 +33,8 @@ class Decoded(NamedTuple):
 def check_decoding(step: Step, carry: PyTree, logits: Array, end: int | None) -> None:
     """Raise ValueError if a step does not return what it is given, or the end is no token. Nothing is computed."""
     m, k = logits.shape
+    if k == 0:
+        raise ValueError(f"logits must be of at least one token, got {m, k}: the network ends with dense(tokens)")
     if end is not None and end >= k:
         raise ValueError(f"end must be a token, from 0 to {k - 1}, got {end}: logits have {k} tokens")
     given = jax.tree.map(lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a)), (carry, logits))
@@ -108,10 +111,11 @@ def read(
       memory: what an encoder makes of the source, (m, ...) or `Sequences`, for a decoder from (tokens, memory).
 
     Returns:
-      The carry, with a memory (carry, memory), and logits (m, k).
+      The carry, with a memory (carry, memory), and logits (m, k). What layers make of the memory for all steps, such as
+      the keys and values of attention, is computed here, and part of the carry.
 
     Raises:
-      ValueError: if the prompt is not (m, T), or has no token, and as `step_of`.
+      ValueError: if the prompt is not (m, T), or has no token, a memory is that of another decoder, and as `step_of`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -139,6 +143,9 @@ def read(
     """
     if prompt.shape[1] == 0:
         raise ValueError("prompt must have at least one token, got (m, 0): begin with a token that starts a sequence")
+    if prompt.shape[0] == 0:
+        raise ValueError(f"prompt must be of at least one sequence, got {prompt.shape}")
     carry = start_carry(network, params, len(prompt), length)
+    carry = carry if memory is None else to_keep(carry)
     z, carry = carried(network).infer(params, stats, (_beside(prompt, memory), carry))
     return (carry if memory is None else (carry, memory)), z[:, -1]

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxnn.arrays import floats, widened
 from jaxnn.constraints import Constraint, Count, Flag, checked
@@ -168,6 +169,9 @@ def ctc(blank: int = 0, skip_impossible: bool = False) -> Loss:
 
     def check(z, y):
         (_, n_steps, k), labels, given = array_of(z).shape, *on_host(y)
+        lengths = np.full(len(labels), n_steps)
+        if isinstance(z, Sequences) and not isinstance(z.lengths, jax.ShapeDtypeStruct | Tracer):
+            lengths = np.asarray(z.lengths)
         wrong = given & ((labels < 0) | (labels >= k) | (labels == blank))
         if wrong.any():
             i, j = np.argwhere(wrong)[0]
@@ -175,10 +179,11 @@ def ctc(blank: int = 0, skip_impossible: bool = False) -> Loss:
                 f"y must be labels from 0 to {k - 1} other than the blank, {blank}, got {labels[i, j]} in example {i}"
             )
         times = (given.sum(1) + _repeats(labels, given).sum(1)).astype(int)
-        if not skip_impossible and times.max(initial=0) > n_steps:
-            i = int(times.argmax())
+        too_short = times > lengths
+        if not skip_impossible and too_short.any():
+            i = int(too_short.argmax())
             raise ValueError(
-                f"z must be as long as its labels need, {times[i]} times in example {i}, got {n_steps}: omit the "
+                f"z must be as long as its labels need, {times[i]} times in example {i}, got {lengths[i]}: omit the "
                 "example, or use ctc(skip_impossible=True)"
             )
 

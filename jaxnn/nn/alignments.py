@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxnn.arrays import add_cotangents, cast_like, floats, in_memory, wide_einsum, widened
-from jaxnn.constraints import Constraint, Count, Floats, Leaves, Mask, Nothing, OneOf, RandomKey, checked
+from jaxnn.constraints import Constraint, Count, Floats, Leaves, Mask, Nothing, Numbers, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
-from jaxnn.nn.layer import Layer
+from jaxnn.nn.layer import Layer, is_pair
 from jaxnn.nn.probabilities import softmax_backward, softmax_where
 from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs, with_lengths_of
 from jaxnn.sequences import (
@@ -37,6 +37,11 @@ SEQUENCE_AND_MEMORY = Constraint(
     test=lambda shape: isinstance(shape, tuple | list) and len(shape) == 2 and not isinstance(shape, Sequences),
 )
 """The constraint of the shape of an example that is a sequence with the memory that it reads."""
+
+WITH_MEMORY = Constraint(
+    "a pair (x, memory)", fix="the memory is another sequence, such as what an encoder returns", test=is_pair
+)
+"""The constraint of sequences with the memory that they read."""
 
 _ELEMENTS = 2**22
 """The most elements of tanh(q_i + k_j) at once: a CPU takes long to allocate larger arrays."""
@@ -147,7 +152,8 @@ def additive_attention(n: int, init: InitializerName = "glorot") -> Layer:
       "score": {"W": (1, n)}}`.
 
     Raises:
-      ValueError: if n is below 1 or init is unknown; at `init`, if an example is not a pair of sequences of floats.
+      ValueError: if n is below 1 or init is unknown; at `init` and when called, if an example is not a pair of
+        sequences of floats, or has another number of features.
 
     Example:
       >>> import jax, jaxnn
@@ -165,7 +171,9 @@ def additive_attention(n: int, init: InitializerName = "glorot") -> Layer:
         return three_matrices(init, jax.random.split(key, 3), n, n_q, n_k), with_lengths_of(s, (n_times, n_k))
 
     def forward(params, x, key=None):
-        (s, lengths), (h, of_memory) = map(split_lengths, x)
+        (s, lengths), (h, of_memory) = map(split_lengths, WITH_MEMORY.check("x", x))
+        _check_queries(params["query"]["W"], s)
+        check_memory(params["key"]["W"], s, h)
         s, h = floats(s, "x"), floats(h, "x")
         mask, seen = within(lengths, s.shape[1]), within(of_memory, h.shape[1])
         s, h = zero_beyond(mask, s), zero_beyond(seen, h)
@@ -186,6 +194,16 @@ def additive_attention(n: int, init: InitializerName = "glorot") -> Layer:
         return {"query": of_query, "key": of_key, "score": of_score}, dx
 
     return Layer(init_params, forward, backward)
+
+
+@checked(W_q=Floats("n n_q"), x=Numbers("m T n_q"))
+def _check_queries(W_q: Array, x: Array) -> None:
+    """Raise ValueError unless queries can be made of the sequences."""
+
+
+@checked(W_k=Floats("n n_k"), x=Numbers("m T n_in"), h=Numbers("m keys n_k"))
+def check_memory(W_k: Array, x: Array, h: Array) -> None:
+    """Raise ValueError unless each sequence has a memory, of which keys can be made."""
 
 
 def three_matrices(init: InitializerName, keys: Key, n: int, n_q: int, n_k: int) -> Params:

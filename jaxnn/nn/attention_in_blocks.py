@@ -14,7 +14,9 @@ from jax import lax
 
 from jaxnn.arrays import cast_like, in_memory, wide_einsum, widened
 from jaxnn.constraints import Count, Flag, Floats, Mask, Nothing, checked
-from jaxnn.typing import Array, PyTree
+from jaxnn.nn.dropped_weights import DROPOUT_KEY, kept_weights, scaled, thinned
+from jaxnn.nn.stochastic import RATE
+from jaxnn.typing import Array, Key, PyTree, Scalar
 
 __all__ = ["blockwise_attention_backward", "blockwise_attention_forward"]
 
@@ -24,9 +26,25 @@ _VALUES, _OUTPUT = Floats("m keys heads d_v"), Floats("m queries heads d_v")
 Cache = tuple[Array, Array, Array, Array | None, Array, Array, Array]
 
 
-@checked(q=_QUERIES, k=_KEYS, v=_VALUES, block=Count(), seen=Mask("m keys") | Nothing(), causal=Flag())
+@checked(
+    q=_QUERIES,
+    k=_KEYS,
+    v=_VALUES,
+    block=Count(),
+    seen=Mask("m keys") | Nothing(),
+    causal=Flag(),
+    key=DROPOUT_KEY,
+    rate=RATE,
+)
 def blockwise_attention_forward(
-    q: Array, k: Array, v: Array, block: int = 128, seen: Array | None = None, causal: bool = False
+    q: Array,
+    k: Array,
+    v: Array,
+    block: int = 128,
+    seen: Array | None = None,
+    causal: bool = False,
+    key: Key | None = None,
+    rate: Scalar = 0.0,
 ) -> tuple[Array, Cache]:
     """Compute the y of `attention_forward` block by block, without the weights of all pairs in memory.
 
@@ -41,6 +59,8 @@ def blockwise_attention_forward(
     No exponent is above 0. After the last block y = a/ℓ, and μ + log ℓ is log Σ_j e^S_j. μ and ℓ are kept, not that
     sum, in which a large μ leaves log ℓ no digits. A query that sees no key has y = 0, and ℓ = 1 in the cache.
 
+    Dropout leaves weights out of a, but not of μ and ℓ, and then y = a/(ℓ (1 - rate)).
+
     Args:
       q: queries, (m, T_q, heads, d).
       k: keys, (m, T_k, heads, d).
@@ -48,9 +68,12 @@ def blockwise_attention_forward(
       block: how many queries and how many keys a block holds at most; blocks are made of about equal sizes.
       seen: whether a key is seen at all, booleans (m, T_k), as within the length of its sequence; `None` if all are.
       causal: whether query i sees only the keys j ≤ i.
+      key: a random key, by which weights are dropped; `None` to drop none.
+      rate: the fraction that is dropped. Of equal keys, the same weights are dropped in blocks of any size.
 
     Returns:
-      y, (m, T_q, heads, d_v), and the cache: q, k, v, seen, y, μ and ℓ, (m, T_q, heads) each.
+      y, (m, T_q, heads, d_v), and the cache: q, k, v, seen, a/ℓ, which is y unless weights are dropped, and μ and ℓ,
+      (m, T_q, heads) each.
 
     Raises:
       ValueError: if the arrays do not fit, or block is below 1.
@@ -66,7 +89,7 @@ def blockwise_attention_forward(
     """
     grid = _grid(q, k, block, causal)
     Q, K, V = _cut(_scaled(q), *grid.queries), _cut(k, *grid.keys), _cut(v, *grid.keys)
-    shown, dtype = _shown(grid, seen), widened(q).dtype
+    shown, dtype, kept = _shown(grid, seen), widened(q).dtype, _kept(grid, q, key, rate)
     least = jnp.finfo(dtype).min  # not -inf, of which two differ by NaN
 
     def pair(state, i, j):
@@ -74,7 +97,8 @@ def blockwise_attention_forward(
         before, total, a = (_at(of_all, i) for of_all in state)
         top = jnp.maximum(before, lax.stop_gradient(S.max(-1)))  # y does not depend on it
         P = in_memory(shown(i, j, jnp.exp(S - top[..., None]), 0))
-        shrink, of_block = jnp.exp(before - top), wide_einsum("mhij,mhjd->mhid", P.astype(v.dtype), _at(V, j))
+        weights = thinned(P, kept(i, j)).astype(v.dtype)
+        shrink, of_block = jnp.exp(before - top), wide_einsum("mhij,mhjd->mhid", weights, _at(V, j))
         after = top, shrink * total + P.sum(-1), shrink[..., None] * a + of_block
         return tuple(_put(of_all, one, i) for of_all, one in zip(state, after, strict=True))
 
@@ -84,12 +108,12 @@ def blockwise_attention_forward(
     total = jnp.where(total == 0, jnp.ones((), dtype), total)
     y = _joined(a / total[..., None], q.shape[1]).astype(v.dtype)
     top, total = (_joined(of_all[..., None], q.shape[1])[..., 0] for of_all in (top, total))
-    return y, (q, k, v, seen, y, top, total)
+    return scaled(y, key, rate), (q, k, v, seen, y, top, total)
 
 
-@checked(dy=_OUTPUT, block=Count(), causal=Flag())
+@checked(dy=_OUTPUT, block=Count(), causal=Flag(), key=DROPOUT_KEY, rate=RATE)
 def blockwise_attention_backward(
-    cache: Cache, dy: Array, block: int = 128, causal: bool = False
+    cache: Cache, dy: Array, block: int = 128, causal: bool = False, key: Key | None = None, rate: Scalar = 0.0
 ) -> tuple[Array, Array, Array]:
     """Compute dq, dk and dv of attention, with the weights of each block computed again.
 
@@ -101,11 +125,16 @@ def blockwise_attention_backward(
 
     So each pair of blocks adds its share to dq_i = Σ_j dS_ij k_j / √d, dk_j = Σ_i dS_ij q_i / √d and dv_j.
 
+    With dropout, ȳ_i = Σ_j kept_ij P_ij v_j and y = ȳ/(1 - rate), so dȳ = dy/(1 - rate), and kept_ij is a factor of
+    P_ij in dv and of dȳ_i · v_j in dP. The sum is dȳ_i · ȳ_i, as above. The same key makes the same kept_ij again.
+
     Args:
       cache: of `blockwise_attention_forward`.
       dy: cotangent of y, (m, T_q, heads, d_v).
       block: how many queries and how many keys a block holds at most; it may differ from that of the forward.
       causal: that of the forward.
+      key: that of the forward.
+      rate: that of the forward.
 
     Returns:
       dq, dk and dv, in the shapes of q, k and v.
@@ -124,19 +153,21 @@ def blockwise_attention_backward(
     and appendix B.
     """
     q, k, v, seen, y, top, total = cache
+    dy = scaled(dy, key, rate)
     grid = _grid(q, k, block, causal)
     Q, K, V, dY = _cut(_scaled(q), *grid.queries), _cut(k, *grid.keys), _cut(v, *grid.keys), _cut(dy, *grid.queries)
     mean = _cut((widened(dy) * widened(y)).sum(-1, keepdims=True), *grid.queries)
     tops, factors = (_cut(of_all[..., None], *grid.queries) for of_all in (top, 1 / total))
-    shown, least = _shown(grid, seen), jnp.finfo(top.dtype).min
+    shown, least, kept = _shown(grid, seen), jnp.finfo(top.dtype).min, _kept(grid, q, key, rate)
 
     def pair(state, i, j):
         q_i, k_j, v_j, dy_i = _at(Q, i), _at(K, j), _at(V, j), _at(dY, i)
         S = shown(i, j, _scores(q_i, k_j) - _at(tops, i), least)
         S = jnp.where(S > 0, jnp.zeros((), S.dtype), S)  # above 0 by rounding alone, which of scores of 1e8 is large
         P = in_memory(shown(i, j, jnp.exp(S) * _at(factors, i), 0))
-        dS = P * (wide_einsum("mhid,mhjd->mhij", dy_i, v_j) - _at(mean, i))
-        P, dS = P.astype(dy.dtype), in_memory(dS).astype(q.dtype)
+        of_pair = kept(i, j)
+        dS = P * (thinned(wide_einsum("mhid,mhjd->mhij", dy_i, v_j), of_pair) - _at(mean, i))
+        P, dS = thinned(P, of_pair).astype(dy.dtype), in_memory(dS).astype(q.dtype)
         dQ, dK, dV = state
         return (
             _put(dQ, _at(dQ, i) + wide_einsum("mhij,mhjd->mhid", dS, k_j), i),
@@ -209,6 +240,17 @@ def _shown(grid: _Grid, seen: Array | None) -> Callable[[Any, Any, Array, Any], 
         return a if of_keys is None else jnp.where(_at(of_keys, j)[:, :, None], a, jnp.asarray(other, a.dtype))
 
     return shown
+
+
+def _kept(grid: _Grid, q: Array, key: Key | None, rate: Scalar) -> Callable[[Any, Any], Array | None]:
+    """Return the function from a block of queries and one of keys to which of their weights dropout keeps."""
+    (_, length), (_, size), (m, _, heads, _) = grid.queries, grid.keys, q.shape
+    if key is None:
+        return lambda i, j: None
+
+    return lambda i, j: kept_weights(
+        key, rate, m, heads, i * length + jnp.arange(length, dtype="int32"), j * size + jnp.arange(size, dtype="int32")
+    )
 
 
 def _cut(a: Array, blocks: int, size: int) -> Array:

@@ -218,7 +218,7 @@ def _weights(x: Array, rows: Rows | None) -> tuple[Array, Array]:
     if rows is None:
         return jnp.ones((), x.dtype), jnp.asarray(n, x.dtype)
     rows = rows.astype(x.dtype)
-    total = rows.sum() * (n // rows.size)
+    total = rows.sum() * (n // max(rows.size, 1))
     return jnp.expand_dims(rows, tuple(range(rows.ndim, x.ndim))), jnp.where(total == 0, 1, total)
 
 

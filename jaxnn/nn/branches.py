@@ -118,7 +118,7 @@ def shared(layer: Layer) -> Layer:
       numbers from `fold_in(key, i)`. What the layer observes is averaged over the entries.
 
     Raises:
-      ValueError: if it is not a `Layer`; at `init`, if the entries differ in shape.
+      ValueError: if it is not a `Layer`; at `init`, if the entries differ in shape, or there is no entry.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -131,7 +131,7 @@ def shared(layer: Layer) -> Layer:
     """
 
     def init(key, in_shape):
-        entries, structure = _entries(in_shape)
+        entries, structure = _entries(_SEVERAL.check("in_shape", in_shape))
         first, *others = map(simplified, entries)
         for other in others:
             check_kept("shared", "the shape of the first entry, since it is one layer,", first, other)
@@ -139,7 +139,7 @@ def shared(layer: Layer) -> Layer:
         return params, structure.unflatten([structs(out_shape)] * len(entries))
 
     def forward(params, x, key=None, rows=None):
-        entries, structure = _entries(x)
+        entries, structure = _entries(_SEVERAL.check("x", x))
         keys = [None] * len(entries) if key is None else layer_keys(key, len(entries))
         done = [run_forward(SHARED, layer, params, one, keys[i], rows) for i, one in enumerate(entries)]
         return structure.unflatten([y for y, _ in done]), tuple(cache for _, cache in done)
@@ -152,7 +152,7 @@ def shared(layer: Layer) -> Layer:
         return add_cotangents(*(dparams for dparams, _ in done)), structure.unflatten([dx for _, dx in done])
 
     def infer(params, stats, x):
-        entries, structure = _entries(x)
+        entries, structure = _entries(_SEVERAL.check("x", x))
         return structure.unflatten([run_infer(SHARED, layer, params, stats, one) for one in entries])
 
     def observe(cache):
@@ -277,6 +277,14 @@ def _init(
 
 def _keys_of(n: int) -> Callable[[Any], Any]:
     return lambda key: layer_keys(key, n)
+
+
+_SEVERAL = Constraint(
+    "a tuple, a list or a dictionary of at least one entry",
+    rejects=((), [], {}, None),
+    fix="each entry is what the layer takes",
+    test=lambda x: bool(jax.tree.leaves(x, is_leaf=lambda node: node is not x)),
+)
 
 
 def _entries(tree: PyTree) -> tuple[list[PyTree], Any]:

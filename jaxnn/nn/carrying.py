@@ -15,7 +15,9 @@ from jaxnn.nn.layer import LAYER, Carried, Layer
 from jaxnn.nn.linear import dense
 from jaxnn.nn.lstm_cells import lstm_cell
 from jaxnn.nn.recurrence import recurrent
+from jaxnn.nn.repetition import repeat
 from jaxnn.nn.stepwise import each_step
+from jaxnn.nn.stochastic import dropout
 from jaxnn.nn.transforms import remat, with_dtype
 from jaxnn.typing import Params, PyTree
 
@@ -153,6 +155,11 @@ CASES = {
     "carried_residual": (
         lambda: carried(residual(chain(remat(recurrent(gru_cell(4))), each_step(dense(3))))),
         (_X, ((_STATE,), ())),
+    ),
+    "carried_repeat": (
+        lambda: carried(repeat(chain(recurrent(gru_cell(3)), each_step(dropout(0.4))), 2)),
+        (_X, ((jax.ShapeDtypeStruct((2, 3), "float32"),), ())),
+        {"random": True},
     ),
     "carried_with_dtype": (
         lambda: carried(with_dtype(recurrent(lstm_cell(4)), jnp.float32)),

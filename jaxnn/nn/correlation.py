@@ -108,7 +108,7 @@ def transposed_in_inputs(dy: Array, K: Array, w: Windows, groups: int = 1) -> Ar
             return total + spread(lambda i, d: d * filters[i], w, d), None
 
         ways = (
-            jnp.moveaxis(widened(dy).reshape(*dy.shape[:-1], groups, -1), -1, 0),
+            jnp.moveaxis(widened(dy).reshape(*dy.shape[:-1], groups, dy.shape[-1] // groups), -1, 0),
             jnp.moveaxis(_by_offset(K, groups), -1, 0),
         )
         start = jnp.zeros((dy.shape[0], *w.lengths, groups), ways[0].dtype)
@@ -167,11 +167,11 @@ def transposed_in_filters(x: Array, dy: Array, w: Windows, groups: int = 1) -> A
         # Example by example, so that x and dy stay in the processor's cache for all offsets.
         def add(sums: Array, example: tuple[Array, Array]) -> tuple[Array, None]:
             one, d = (widened(a)[None] for a in example)
-            d = d.reshape(*d.shape[:-1], groups, -1)
+            d = d.reshape(*d.shape[:-1], groups, d.shape[-1] // groups)
             return sums + jnp.stack([_by_rows(view[..., None] * d)[0] for view in views(one, w)]), None
 
         examples = padded(x, w), dy
-        like = jax.eval_shape(add, 0.0, jax.tree.map(lambda a: a[0], examples))[0]
+        like = jax.eval_shape(add, 0.0, jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), examples))[0]
         sums, _ = lax.scan(add, jnp.zeros(like.shape, like.dtype), examples)
         return sums.sum(places).reshape(*w.size, 1, dy.shape[-1]).astype(x.dtype)
 

@@ -1,25 +1,28 @@
 """Recurrent decoders: a cell run over time that reads a memory by additive attention before each step."""
 
-from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from jaxnn.arrays import add_cotangents, cast_like, floats
-from jaxnn.constraints import Count, Numbers, OneOf, RandomKey, checked
+from jaxnn.constraints import Constraint, Count, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.alignments import (
     SEQUENCE_AND_MEMORY,
+    WITH_MEMORY,
     additive_attention_backward,
     additive_attention_forward,
+    check_memory,
     linear_backward,
     three_matrices,
 )
 from jaxnn.nn.cells import CELL, Cell
+from jaxnn.nn.combinators import init_of_pair
 from jaxnn.nn.gru_cells import gru_cell
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName
-from jaxnn.nn.layer import Carried, Layer
+from jaxnn.nn.kept_memories import ToKeep, Unread
+from jaxnn.nn.layer import WITH_CARRY, Carried, Layer, is_pair
 from jaxnn.nn.lstm_cells import lstm_cell
 from jaxnn.nn.recurrence import WITH_STATE, checked_state, start_of_pieces, zeros_of
 from jaxnn.nn.shapes import SEQUENCE_SHAPE, structs, with_lengths_of
@@ -90,23 +93,24 @@ def recurrent_attention(
         y = with_lengths_of(x, (n_times, *cell.state[0]))
         return params, ((structs(y), start) if given else y)
 
-    def to_run(params, x, lengths, h, of_memory, start):
+    def to_run(params, x, lengths, h, of_memory, start, k=None):
         """Return the cell, what is shared by all times, and the other arguments of `run`."""
         mask, seen = within(lengths, x.shape[1]), within(of_memory, h.shape[1])
-        shared = {name: params[name] for name in ("cell", "query", "score")} | {"k": h @ params["key"]["W"].T, "h": h}
+        k = h @ params["key"]["W"].T if k is None else k
+        shared = {name: params[name] for name in ("cell", "query", "score")} | {"k": k, "h": h}
         like = [x, h, *jax.tree.leaves(params)]
         first = zeros_of(cell, (len(x),), like) if start is None else start
         first = tuple(a.astype(jnp.result_type(*like, *first)) for a in first)
         return _reading(cell, seen), shared, (x.swapaxes(0, 1), None if mask is None else mask.T, first, False)
 
-    def forward(params, x, key=None):
+    def forward(params, x, key=None, k=None):
         pair, start = WITH_STATE.check("x", x) if given else (x, None)
-        (x, lengths), (h, of_memory) = map(split_lengths, pair)
+        (x, lengths), (h, of_memory) = map(split_lengths, WITH_MEMORY.check("x", pair))
         start = checked_state(cell, start, len(x)) if given else None
-        _check_memory(x, h)
+        check_memory(params["key"]["W"], x, h)
         mask = within(lengths, x.shape[1])
         x, h = zero_beyond(mask, floats(x, "x")), zero_beyond(within(of_memory, h.shape[1]), floats(h, "x"))
-        reading, shared, times = to_run(params, x, lengths, h, of_memory, start)
+        reading, shared, times = to_run(params, x, lengths, h, of_memory, start, k)
         last, after, kept = run(reading, shared, *times)
         y = with_lengths(zero_beyond(mask, after[0].swapaxes(0, 1)), lengths)
         return ((y, last) if given else y), ((x, lengths, h, of_memory, start), after, kept)
@@ -126,13 +130,48 @@ def recurrent_attention(
 
     in_pieces = None
     if not given:
-        in_pieces = Carried(recurrent_attention(cell, n, init, "given"), partial(start_of_pieces, cell))
+        in_pieces = _keeping_memory(cell, init_params, recurrent_attention(cell, n, init, "given"))
     return Layer(init_params, forward, backward, carried=in_pieces)
 
 
-@checked(x=Numbers("m T n_in"), h=Numbers("m keys n_k"))
-def _check_memory(x: Array, h: Array) -> None:
-    """Raise ValueError unless each sequence has its memory."""
+def _keeping_memory(cell: Cell, init: Any, given: Layer) -> Carried:
+    """Return how the layer runs in pieces: from a state, and with W_k h made once, if it is to be kept."""
+
+    def forward(params, x_and_carry, key=None):
+        pair, (state, entry) = _checked_carry(x_and_carry)
+        (y, last), cache = given.forward(params, (pair, state))
+        return (y, (last, entry)), cache
+
+    def backward(params, cache, dy_and_dcarry):
+        dy, (dlast, dentry) = dy_and_dcarry
+        dparams, (dpair, dstate) = given.backward(params, cache, (dy, dlast))
+        return dparams, (dpair, (dstate, dentry))
+
+    def infer(params, stats, x_and_carry):
+        pair, (state, entry) = _checked_carry(x_and_carry)
+        if isinstance(entry, ToKeep):
+            x, memory = WITH_MEMORY.check("x", pair)
+            h, lengths = split_lengths(memory)
+            check_memory(params["key"]["W"], array_of(x), h)
+            entry = zero_beyond(within(lengths, h.shape[1]), floats(h, "x")) @ params["key"]["W"].T
+        k = None if isinstance(entry, Unread) else entry
+        (y, last), _ = given.forward(params, (pair, state), k=k)
+        return y, (last, entry)
+
+    def start(params, m, length):
+        return start_of_pieces(cell, params, m, length), Unread()
+
+    return Carried(Layer(init_of_pair(init), forward, backward, infer), start)
+
+
+def _checked_carry(x_and_carry: Any) -> Any:
+    x, carry = WITH_CARRY.check("x", x_and_carry)
+    return x, _STATE_AND_MEMORY.check("carry", carry)
+
+
+_STATE_AND_MEMORY = Constraint(
+    "(state, what is made of the memory)", fix="start_carry(layer, params, m) makes the first", test=is_pair
+)
 
 
 def _reading(cell: Cell, seen: Array | None) -> Cell:
@@ -142,10 +181,12 @@ def _reading(cell: Cell, seen: Array | None) -> Cell:
     """
 
     def queries(params, rows):
-        return rows.reshape(-1, len(params["k"]), rows.shape[-1]).swapaxes(0, 1)
+        m = params["k"].shape[0]
+        return rows.reshape(rows.shape[0] // max(m, 1), m, rows.shape[-1]).swapaxes(0, 1)
 
     def rows(of_queries):
-        return of_queries.swapaxes(0, 1).reshape(-1, of_queries.shape[-1])
+        m, t, n = of_queries.shape
+        return of_queries.swapaxes(0, 1).reshape(t * m, n)
 
     def step(params, state, x):
         q = queries(params, state[0] @ params["query"]["W"].T)

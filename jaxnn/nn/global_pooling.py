@@ -46,7 +46,7 @@ def global_max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
     # In blocks of places: the largest of each block is one pass over x, and then one block is looked through.
     rows = _rows(x)
     size = next(k for k in range(math.isqrt(rows.shape[1]), 0, -1) if rows.shape[1] % k == 0)
-    blocks = rows.reshape(x.shape[0], -1, size, x.shape[-1])
+    blocks = rows.reshape(x.shape[0], rows.shape[1] // size, size, x.shape[-1])
     block = _first_largest(blocks.max(2))
     inside = _taken(blocks, block[:, :, None])
     place = _first_largest(inside[:, 0])
@@ -135,7 +135,7 @@ def _out_shape(in_shape):
 def _rows(x: Array) -> Array:
     """Return x (m, *places, n) with one axis of places."""
     _PLACES.check("x.shape[1:]", x.shape[1:])
-    return x.reshape(x.shape[0], -1, x.shape[-1])
+    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
 
 
 def _first_largest(a: Array) -> Array:

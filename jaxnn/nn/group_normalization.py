@@ -1,5 +1,6 @@
 """Group normalization: each group of channels of an example is brought to mean 0 and variance 1, over all places."""
 
+import math
 from typing import Any
 
 import jax
@@ -149,7 +150,8 @@ def _dividing(groups: int, n: int) -> int:
 
 def _in_groups(a: Array, groups: int) -> Array:
     """Return x (m, ..., n) as (m, places, groups, n/groups), or γ or β (n,) as (1, 1, groups, n/groups)."""
-    return a.reshape(a.shape[0] if a.ndim > 1 else 1, -1, groups, a.shape[-1] // groups)
+    m, *places = a.shape[:-1] or (1,)
+    return a.reshape(m, math.prod(places), groups, a.shape[-1] // groups)
 
 
 def _mean_of_groups(a: Array, weights: Array) -> Array:

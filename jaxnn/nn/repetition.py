@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from jaxnn.arrays import promote_large_integers
@@ -17,13 +18,13 @@ from jaxnn.marking.places import COPY
 from jaxnn.nn.activations import sigmoid, tanh
 from jaxnn.nn.batch_normalization import batch_norm
 from jaxnn.nn.boundaries import call_forward, run_backward, run_forward, run_infer
-from jaxnn.nn.combinators import check_kept, init_same_shape, layer_keys
+from jaxnn.nn.combinators import check_kept, init_of_pair, init_same_shape, layer_keys
 from jaxnn.nn.composition import chain, residual, sequential
-from jaxnn.nn.layer import LAYER, Layer, observe_nothing, observes
+from jaxnn.nn.layer import LAYER, WITH_CARRY, Carried, Layer, observe_nothing, observes
 from jaxnn.nn.linear import dense
 from jaxnn.nn.stochastic import dropout
 from jaxnn.nn.transforms import remat
-from jaxnn.typing import Array, Cache, Statistics, TreeStructure
+from jaxnn.typing import Array, Cache, PyTree, Statistics, TreeStructure
 from jaxnn.validation import described
 
 __all__ = ["repeat"]
@@ -42,7 +43,8 @@ def repeat(layer: Layer, n: int) -> Layer:
       n: number of copies, at least 1.
 
     Returns:
-      A `Layer` with each leaf of params stacked to (n, ...). An array that several caches share is stored once.
+      A `Layer` with each leaf of params stacked to (n, ...). An array that several caches share is stored once. It runs
+      in pieces if the layer does; the leaves of its carry are (m, n, ...).
 
     Raises:
       ValueError: if n is below 1; at `init`, if the layer changes the shape of its input; at forward, if it changes
@@ -60,12 +62,18 @@ def repeat(layer: Layer, n: int) -> Layer:
         def init(key, in_shape):
             return init_same_shape("repeat", layer, jax.random.fold_in(key, i), in_shape), in_shape
 
-        def forward(params, x, key=None, rows=None):
-            return call_forward(layer, params, x, None if key is None else jax.random.fold_in(key, i), rows)
-
-        return layer._replace(init=init, forward=forward, infer=layer.infer, carried=None)
+        form = layer.carried
+        form = None if form is None else form._replace(layer=_with_key_of_copy(form.layer, i))
+        return _with_key_of_copy(layer, i)._replace(init=init, carried=form)
 
     return _scan_copies(copy, n)
+
+
+def _with_key_of_copy(layer: Layer, i: Array | int) -> Layer:
+    def forward(params, x, key=None, rows=None):
+        return call_forward(layer, params, x, None if key is None else jax.random.fold_in(key, i), rows)
+
+    return layer._replace(forward=forward, infer=layer.infer)
 
 
 @factory
@@ -108,6 +116,51 @@ def _copy_of_block(layers: tuple[Layer, ...], first: int, total: int, i: Array |
 
 def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
     """Return copy(0), ..., copy(n - 1) one after another, compiled once: only their params and keys differ."""
+    layer, form = _scan(copy, n), copy(0).carried
+    if form is None:
+        return layer
+
+    def start(params, m, length):
+        return _swapped(jax.vmap(lambda of_copy: form.start(of_copy, m, length))(params))
+
+    in_pieces = _scan(lambda i: cast(Carried, copy(i).carried).layer, n, _CARRYING)
+    return layer._replace(
+        infer=layer.infer,
+        carried=Carried(in_pieces._replace(init=init_of_pair(layer.init), infer=in_pieces.infer), start),
+    )
+
+
+class _Ends(NamedTuple):
+    """How the input of all copies is x and an entry for each of them, and the input of one is x and its entry.
+
+    Attributes:
+      apart: makes x and the entries, leaves (n, ...), of the input or output of all; also of their cotangents.
+      together: the same backwards.
+      of_copy: makes the input of a copy of x and its entry.
+      of_output: makes y and the entry of what a copy returns.
+    """
+
+    apart: Callable[[PyTree], tuple[PyTree, PyTree]]
+    together: Callable[[PyTree, PyTree], PyTree]
+    of_copy: Callable[[PyTree, PyTree], PyTree]
+    of_output: Callable[[PyTree], tuple[PyTree, PyTree]]
+
+
+def _swapped(carry: PyTree) -> PyTree:
+    """Return the carry (m, n, ...) of n copies, whose rows are examples, with copies first, (n, m, ...), and back."""
+    return jax.tree.map(lambda a: (np if isinstance(a, np.ndarray) else jnp).swapaxes(a, 0, 1), carry)
+
+
+def _x_and_carry(x_and_carry: PyTree) -> tuple[PyTree, PyTree]:
+    x, carry = WITH_CARRY.check("x", x_and_carry)
+    return x, _swapped(carry)
+
+
+_PLAIN = _Ends(lambda x: (x, ()), lambda x, entries: x, lambda x, entry: x, lambda y: (y, ()))
+_CARRYING = _Ends(_x_and_carry, lambda x, entries: (x, _swapped(entries)), lambda x, entry: (x, entry), lambda y: y)
+
+
+def _scan(copy: Callable[[Array | int], Layer], n: int, ends: _Ends = _PLAIN) -> Layer:
     layer = copy(0)
 
     @checked(key=RandomKey())
@@ -116,37 +169,43 @@ def _scan_copies(copy: Callable[[Array | int], Layer], n: int) -> Layer:
 
     @checked(key=RandomKey() | Nothing())
     def forward(params, x, key=None, rows=None):
-        x, layouts = jax.tree.map(promote_large_integers, x), []
+        (x, entries), layouts = ends.apart(jax.tree.map(promote_large_integers, x)), []
 
         def step(x, copy_inputs):
-            i, copy_params = copy_inputs
-            y, cache = run_forward(COPY, copy(i), copy_params, x, key, rows)
+            i, copy_params, entry = copy_inputs
+            output, cache = run_forward(COPY, copy(i), copy_params, ends.of_copy(x, entry), key, rows)
+            y, entry = ends.of_output(output)
             before, after = (jax.tree.map(described, a) for a in (x, y))
             check_kept("repeat", "shape and dtype", before, after, ": cast x to the dtype of params")
             stacked, *layout = _distinct_arrays(cache, x, y)
             layouts[:] = layout  # the same whenever this step is traced
-            return y, (stacked, layer.observe(cache))
+            return y, (stacked, layer.observe(cache), entry)
 
-        y, (stacked, observed) = jax.lax.scan(step, x, (jnp.arange(n), params), length=n)
-        return y, _Caches(stacked, y if _OUTPUT in layouts[1] else (), observed, *layouts)
+        y, (stacked, observed, entries) = jax.lax.scan(step, x, (jnp.arange(n), params, entries), length=n)
+        return ends.together(y, entries), _Caches(stacked, y if _OUTPUT in layouts[1] else (), observed, *layouts)
 
     def backward(params, caches, dy):
+        dy, entries = ends.apart(dy)
+
         def step(carry, copy_inputs):
             dy, y = carry
-            copy_params, arrays = copy_inputs
+            copy_params, arrays, entry = copy_inputs
             cache = jax.tree.unflatten(caches.structure, [y if i == _OUTPUT else arrays[i] for i in caches.places])
-            dparams, dx = run_backward(COPY, layer, copy_params, cache, dy)
-            return (dx, arrays[caches.x_place] if _OUTPUT in caches.places else ()), dparams
+            dparams, dinput = run_backward(COPY, layer, copy_params, cache, ends.of_copy(dy, entry))
+            dx, entry = ends.of_output(dinput)
+            return (dx, arrays[caches.x_place] if _OUTPUT in caches.places else ()), (dparams, entry)
 
-        (dx, _), dparams = jax.lax.scan(step, (dy, caches.last), (params, caches.stacked), length=n, reverse=True)
-        return dparams, dx
+        of_copies = params, caches.stacked, entries
+        (dx, _), (dparams, entries) = jax.lax.scan(step, (dy, caches.last), of_copies, length=n, reverse=True)
+        return dparams, ends.together(dx, entries)
 
     def infer(params, stats, x):
         def step(x, of_copy):
-            copy_params, copy_stats = of_copy
-            return run_infer(COPY, layer, copy_params, copy_stats, x), None
+            copy_params, copy_stats, entry = of_copy
+            return ends.of_output(run_infer(COPY, layer, copy_params, copy_stats, ends.of_copy(x, entry)))
 
-        return jax.lax.scan(step, jax.tree.map(promote_large_integers, x), (params, stats), length=n)[0]
+        x, entries = ends.apart(jax.tree.map(promote_large_integers, x))
+        return ends.together(*jax.lax.scan(step, x, (params, stats, entries), length=n))
 
     def parts(params):
         # `[i, ...]`, for which NumPy returns a view even if no axis is left.

@@ -10,7 +10,7 @@ from jaxnn.constraints import Constraint, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.combinators import carrying_nothing
 from jaxnn.nn.layer import Layer
-from jaxnn.nn.shapes import simplified
+from jaxnn.nn.shapes import simplified, structs
 from jaxnn.sequences import Sequences
 from jaxnn.typing import PyTree
 
@@ -37,7 +37,7 @@ def select(entry: int | str) -> Layer:
       A `Layer` without params.
 
     Raises:
-      ValueError: if it is neither; at `init` and when called, if the input has no such entry.
+      ValueError: if it is neither; at `init` and when called, if the input has no such entry, or it has no array.
 
     Example:
       >>> import jax, jaxnn
@@ -58,10 +58,13 @@ def select(entry: int | str) -> Layer:
     )
 
     def init(key, in_shape):
-        return (), simplified(has_entry.check("in_shape", in_shape)[entry])
+        chosen = has_entry.check("in_shape", in_shape)[entry]
+        _HAS_ARRAYS.check(_of_entry("in_shape", entry), structs(chosen))
+        return (), simplified(chosen)
 
     def forward(params, x, key=None):
-        return has_entry.check("x", x)[entry], jax.tree.map(lambda a: a[:0], _without_entry(x, entry))
+        chosen = _HAS_ARRAYS.check(_of_entry("x", entry), has_entry.check("x", x)[entry])
+        return chosen, jax.tree.map(lambda a: a[:0], _without_entry(x, entry))
 
     def backward(params, others, dy):
         m = len(jax.tree.leaves(dy)[0])
@@ -69,6 +72,18 @@ def select(entry: int | str) -> Layer:
         return (), _with_entry(zeros, entry, jax.tree.map(_of_floats, dy))
 
     return carrying_nothing(Layer(init, forward, backward))
+
+
+_HAS_ARRAYS = Constraint(
+    "one array or several",
+    rejects=((), {}, None),
+    fix="select another entry, or leave this one out",
+    test=lambda chosen: bool(jax.tree.leaves(chosen)),
+)
+
+
+def _of_entry(name: str, entry: int | str) -> str:
+    return f"{name}[{entry!r}]"
 
 
 def _zero(like: Any, m: int) -> Any:

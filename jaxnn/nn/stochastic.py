@@ -16,10 +16,11 @@ RATE = Real(0, 1, "left", description="the fraction to drop, 0 <= rate < 1", fix
 __all__ = ["dropout", "dropout_backward", "dropout_forward"]
 
 
-_KEY = RandomKey(without="infer(params, stats, x) is the network without randomness")
+TRAINING_KEY = RandomKey(without="infer(params, stats, x) is the network without randomness")
+"""The constraint of the key of a layer that is random in training."""
 
 
-@checked(x=Floats(lists=True), rate=RATE, key=_KEY)
+@checked(x=Floats(lists=True), rate=RATE, key=TRAINING_KEY)
 def dropout_forward(x: Array, rate: Scalar, key: Key) -> tuple[Array, Array]:
     """Compute y = x · mask/(1 - rate), where each element of mask is 0 with probability `rate` and 1 otherwise.
 

@@ -36,6 +36,7 @@ __all__ = ["transformer_block"]
     activation=OneOf(ACTIVATIONS),
     memory=Flag(),
     block=Count() | Nothing(),
+    attention_dropout=RATE,
 )
 def transformer_block(
     heads: int,
@@ -46,6 +47,7 @@ def transformer_block(
     activation: ActivationName = "gelu",
     memory: bool = False,
     block: int | None = None,
+    attention_dropout: Scalar = 0.0,
 ) -> Layer:
     """Return a Transformer block: attention of the sequence to itself, then two dense layers at each time.
 
@@ -63,6 +65,7 @@ def transformer_block(
       memory: whether the block also reads another sequence, as a decoder reads its encoder: then the input is
         (x, memory), and the output (y, memory), for the next block. After the last one, `select(0)` returns y alone.
       block: of the attention in blocks, as `multi_head_attention` takes it.
+      attention_dropout: of the weights of attention, in training.
 
     Returns:
       A `Layer` from x (m, T, n), or `Sequences` of it, to y of the same shape.
@@ -88,13 +91,14 @@ def transformer_block(
         f = chain(layer, *dropped)
         return residual(chain(norm_x, f)) if first else chain(residual(f), norm_x)
 
-    attend = skipping(multi_head_attention(heads, causal, block=block))
+    attend = skipping(multi_head_attention(heads, causal, block=block, dropout=attention_dropout))
     if first:  # x is put to 0 beyond its length, or the skip connections would pass it on
         attend = chain(each_step(identity()), attend)
     feed = skipping(each_step(_back_to_size(chain(dense(hidden, "glorot"), ACTIVATIONS[activation]()))))
     if not memory:
         return chain(attend, feed)
-    f, norm_pair = chain(multi_head_attention(heads, memory=True, block=block), *dropped), parallel(norm_x, identity())
+    of_memory = multi_head_attention(heads, memory=True, block=block, dropout=attention_dropout)
+    f, norm_pair = chain(of_memory, *dropped), parallel(norm_x, identity())
     read = _residual_to_memory(chain(norm_pair, f)) if first else chain(_residual_to_memory(f), norm_pair)
     return chain(parallel(attend, identity()), read, parallel(feed, identity()))
 
@@ -155,4 +159,9 @@ CASES = {
         {"random": True},
     ),
     "transformer_block_memory": (lambda: transformer_block(2, 3, causal=True, memory=True), (_PADDED, _OTHER)),
+    "transformer_block_attention_dropout": (
+        lambda: transformer_block(2, 3, causal=True, attention_dropout=0.3),
+        (5, 4),
+        {"random": True},
+    ),
 }

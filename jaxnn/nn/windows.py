@@ -246,7 +246,8 @@ def spread(part: Callable[..., Array], w: Windows, *arrays: Array) -> Array:
             return of_rest(rest)
         parts = [side_by_side((*rest, r)) for r in range(w.stride[axis])]
         stacked = jnp.stack(parts, axis + 2)
-        return stacked.reshape(*stacked.shape[: axis + 1], -1, *stacked.shape[axis + 3 :])
+        n, s = stacked.shape[axis + 1 : axis + 3]
+        return stacked.reshape(*stacked.shape[: axis + 1], n * s, *stacked.shape[axis + 3 :])
 
     return _placed(side_by_side(()), w)
 
@@ -287,7 +288,7 @@ def repeated(a: Array, w: Windows) -> Array:
     """
     copies = [n for pair in zip(w.counts, w.size, strict=True) for n in pair]
     alone = [n for count in w.counts for n in (count, 1)]
-    wide = jnp.broadcast_to(a.reshape(a.shape[0], *alone, -1), (a.shape[0], *copies, a.shape[-1]))
+    wide = jnp.broadcast_to(a.reshape(a.shape[0], *alone, a.shape[-1]), (a.shape[0], *copies, a.shape[-1]))
     places = (n * k for n, k in zip(w.counts, w.size, strict=True))
     return _placed(wide.reshape(a.shape[0], *places, a.shape[-1]), w)
 

@@ -202,6 +202,8 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
             _FLOATS.check(f"params{jax.tree_util.keystr(path)}", leaf)
         params = jax.tree.map(promote_large_integers, params)
         z, y = shapes_of_outputs(network, params, batch.x), jax.tree.map(lambda y: counted(y, batch.weight), batch.y)
+        # Lengths that the network passes on are numbers, other outputs shapes.
+        z = jax.tree.map(lambda a: a if isinstance(a, jax.ShapeDtypeStruct) else counted(a, batch.weight), z)
         loss.check(z, y)
         counts = loss.counts
         if counts is None or batch.normalizer is not None:

@@ -15,7 +15,10 @@ from jaxnn.typing import Params
 
 
 def shapes_of_outputs(network: Layer, params: Params, x: Any) -> Any:
-    """Return the shapes of the network's outputs; raise ValueError if it does not take such inputs."""
+    """Return the shapes of the network's outputs; raise ValueError if it does not take such inputs.
+
+    Whole numbers that it passes on, such as the lengths of sequences, are returned themselves.
+    """
     # NumPy's float64 is float32 in a program, unless jax_enable_x64 is set.
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, jax.dtypes.canonicalize_dtype(a.dtype)), x)
     whole = [a for a in jax.tree.leaves(x) if not jnp.issubdtype(a.dtype, jnp.floating)]
@@ -23,7 +26,7 @@ def shapes_of_outputs(network: Layer, params: Params, x: Any) -> Any:
         return _forward_program(network).eval_shape(params, shapes)
     # Layers that take floats reject others at `init`.
     try:
-        bounds = _bounds_of_indices(network, hashable(shapes_of(shapes)))
+        bounds, passed_on = _uses_of_whole_numbers(network, hashable(shapes_of(shapes)))
     except ValueError as error:
         if not hasattr(x, "dtype"):
             raise
@@ -33,21 +36,27 @@ def shapes_of_outputs(network: Layer, params: Params, x: Any) -> Any:
         numbers = np.asarray(jax.device_get(leaves[i]))
         if numbers.size and (numbers.min() < 0 or numbers.max() >= n):
             _check_concrete(network, params, x)
-    return _forward_program(network).eval_shape(params, shapes)
+    outputs, structure = jax.tree.flatten(_forward_program(network).eval_shape(params, shapes))
+    return structure.unflatten([one if i is None else leaves[i] for one, i in zip(outputs, passed_on, strict=True)])
 
 
 @bounded_cache
-def _bounds_of_indices(network: Layer, key: Any) -> list[tuple[int, int]]:
-    """Return the leaves of x that a layer takes as indices, and the number that they must be below."""
+def _uses_of_whole_numbers(network: Layer, key: Any) -> tuple[list[tuple[int, int]], list[int | None]]:
+    """Return the leaves of x that a layer takes as indices, with the number that they must be below, and which are z's.
+
+    The second list has the number of a leaf of x for each leaf of z that is one, `None` for the others.
+    """
     in_shape = from_hashable(key)
     batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype), structs(in_shape))
-    found, bounds = [], []
+    found, bounds, passed_on = [], [], []
 
     def forward(x):
         params, _ = network.init(jax.random.key(0), in_shape)
         z, _ = network.forward(params, x, jax.random.key(0))
         leaves = jax.tree.leaves(x)
         bounds.extend((i, n) for index, n in found for i, leaf in enumerate(leaves) if leaf is index)
+        whole = {id(leaf): i for i, leaf in enumerate(leaves) if not jnp.issubdtype(leaf.dtype, jnp.floating)}
+        passed_on.extend(whole.get(id(leaf)) for leaf in jax.tree.leaves(z))
         return z
 
     reset = indices_found.set(found)
@@ -55,7 +64,7 @@ def _bounds_of_indices(network: Layer, key: Any) -> list[tuple[int, int]]:
         jax.eval_shape(forward, batch)
     finally:
         indices_found.reset(reset)
-    return bounds
+    return bounds, passed_on
 
 
 def _check_concrete(network: Layer, params: Params, x: Any) -> None:

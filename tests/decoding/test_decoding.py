@@ -159,6 +159,14 @@ def test_longer_samples_begin_as_shorter_ones():
             lambda: decoding.step_of(jaxnn.chain(jaxnn.dense(2)), PARAMS),
             r"from an earlier piece, got dense\(2\)",
         ),
+        (
+            lambda: decoding.read(NETWORK, PARAMS, np.zeros((0, 2), int)),
+            r"^prompt must be of at least one sequence, got",
+        ),
+        (
+            lambda: decoding.read(NETWORK, PARAMS, PROMPT, memory=jnp.zeros((3, 2, 4))),
+            "x must be one array of sequences, or Sequences of it, got a tuple: a layer of one sequence takes no",
+        ),
         (lambda: decode(decoding.greedy, n_steps=0), r"^n_steps must be .*, got 0"),
         (lambda: decode(decoding.sample, n_steps=1, key=KEY, temperature=0.0), r"^temperature must be .*, got 0.0"),
         (lambda: decode(decoding.sample, n_steps=1, key=KEY, top_k=0), r"^top_k must be .*, got 0"),
@@ -193,6 +201,18 @@ def test_what_the_step_returns_and_the_end_are_checked(decoder):
     ):
         with pytest.raises(ValueError, match=r"^step must return \(carry, logits\) like .* got .*$"):
             decoder(step, carry, LOGITS, 2)
+
+
+@pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS)
+def test_no_token_to_choose_from_raises(decoder):
+    with pytest.raises(ValueError, match=r"^logits must be of at least one token, got \(2, 0\): the network ends with"):
+        decoder(lambda carry, tokens: (carry, tokens), (), jnp.zeros((2, 0)), 0)
+
+
+@pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS)
+def test_no_sequence_has_nothing_decoded(decoder):
+    found = decoder(lambda carry, tokens: (carry, jnp.zeros((len(tokens), 3))), (), jnp.zeros((0, 3)), 2)
+    assert {a.shape[0] for a in found} == {0} and found.tokens.shape[-1] == 2
 
 
 @pytest.mark.parametrize("carry", [jnp.zeros(()), jnp.zeros((4, 2))])
@@ -308,11 +328,41 @@ def test_what_is_beyond_the_length_of_a_source_is_not_read(name):
     assert not np.allclose(whole.scores, found.scores, rtol=1e-3)
 
 
+@with_lengths
+@of_translators
+def test_a_step_does_not_compute_again_what_is_made_of_the_memory(name, lengths):
+    """Its outputs are those of pieces that read the memory anew, and params of keys and values are not read."""
+    translation = Translation(name, lengths)
+    decoder, params = translation.decoder, translation.params[1]
+    step, (carry, memory), logits = translation.start(PROMPT)
+    form, anew = nn.carried(decoder), nn.start_carry(decoder, params, 3, length=9)
+    expected, anew = form.infer(params, (), ((PROMPT, translation.memory), anew))
+    np.testing.assert_allclose(logits, expected[:, -1], rtol=1e-5, atol=1e-6)
+    tokens = jnp.argmax(logits, -1)
+    _, logits = step((carry, memory), tokens)
+    expected, _ = form.infer(params, (), ((tokens[:, None], translation.memory), anew))
+    np.testing.assert_allclose(logits, expected[:, 0], rtol=1e-5, atol=1e-6)
+
+    nan = jax.tree_util.tree_map_with_path(
+        lambda path, a: a * jnp.nan if of_memory(jax.tree_util.keystr(path)) else a, params
+    )
+    assert np.isnan(form.infer(nan, (), ((tokens[:, None], translation.memory), anew))[0]).any()
+    _, same = decoding.step_of(decoder, nan, memory=True)((carry, memory), tokens)
+    np.testing.assert_array_equal(same, logits)
+
+
+def of_memory(path):
+    """Whether params make keys or values of the memory: in a Transformer, of the second part of a block."""
+    return path == "[1]['key']['W']" or (path[3:6] == "[1]" and ("'key'" in path or "'value'" in path))
+
+
 def test_the_memory_is_part_of_the_carry_only_if_there_is_one():
     translation = Translation("recurrent", None)
     carry, _ = decoding.read(translation.decoder, translation.params[1], PROMPT, memory=translation.memory)
     assert carry[1] is translation.memory
-    assert jax.tree.structure(carry[0]) == jax.tree.structure(nn.start_carry(RECURRENT, translation.params[1], 3))
+    started = jax.tree.structure(nn.start_carry(RECURRENT, translation.params[1], 3))
+    assert started.num_leaves == 2  # the state alone; what is made of the memory is kept from the prompt on
+    assert [leaf.shape for leaf in jax.tree.leaves(carry[0])] == [(3, 5), (3, 5), (3, 6, 3)]
     alone, _ = decoding.read(NETWORK, PARAMS, PROMPT)
     assert jax.tree.structure(alone) == jax.tree.structure(nn.start_carry(NETWORK, PARAMS, 3))
 
@@ -336,7 +386,15 @@ def test_the_memory_is_part_of_the_carry_only_if_there_is_one():
         ),
         (
             lambda t, step, carry: decoding.read(t.decoder, t.params[1], PROMPT, memory=t.memory[:1]),
-            r"h must be numbers \(m=3, keys, n_k\) for x \(3, 2, 3\), got float32 \(1, 6, 4\)",
+            r"h must be numbers \(m=3, keys, n_k=4\) for W_k \(3, 4\) and x \(3, 2, 3\), got float32 \(1, 6, 4\)",
+        ),
+        (
+            lambda t, step, carry: decoding.read(t.decoder, t.params[1], PROMPT, memory=()),
+            "x must be one array of sequences, or Sequences of it, got ",
+        ),
+        (
+            lambda t, step, carry: decoding.read(t.decoder, t.params[1], PROMPT, memory=t.memory[..., :3]),
+            r"h must be numbers \(m=3, keys, n_k=4\) for W_k \(3, 4\) and x \(3, 2, 3\), got float32 \(3, 6, 3\)",
         ),
         (
             lambda t, step, carry: decoding.step_of(t.decoder, t.params[1], memory="yes"),

@@ -120,6 +120,22 @@ def test_impossible_labels_that_count_0_change_nothing(gradients):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_sequence_that_is_shorter_than_its_labels_need_is_named_before_training():
+    """By its own length, not by the number of times that all are padded to."""
+    layer = jaxnn.chain(nn.recurrent(nn.gru_cell(4)), nn.each_step(jaxnn.dense(3)))
+    x, y = Sequences(np.zeros((3, 6, 2), "float32"), np.array([6, 2, 1])), np.array([[1, 1], [1, 1], [1, 1]])
+    params, _ = layer.init(jax.random.key(0), nn.shapes_of(x))
+    message = r"^z must be as long as its labels need, 3 times in example 1, got 2: omit the example, or use ctc\("
+    with pytest.raises(ValueError, match=message):
+        jaxnn.objective(layer, ctc()).check(params, jaxnn.Batch(x, y))
+    jaxnn.objective(layer, ctc()).check(params, jaxnn.Batch(x._replace(lengths=np.array([6, 3, 4])), y))
+    jaxnn.objective(layer, ctc(skip_impossible=True)).check(params, jaxnn.Batch(x, y))
+    without = jaxnn.Batch(x, y, weight=np.array([1.0, 0, 0]))  # examples of weight 0 may be as they are
+    jaxnn.objective(layer, ctc()).check(params, without)
+    labels = Sequences(y, np.array([2, 1, 1]))  # one label needs one time
+    jaxnn.objective(layer, ctc()).check(params, jaxnn.Batch(x, labels))
+
+
 @pytest.mark.parametrize(
     ("z", "y", "message"),
     [

@@ -82,6 +82,83 @@ def test_a_causal_output_does_not_depend_on_what_follows(x64):
     assert (np.abs(one[:, 3:] - other[:, 3:]) > 1e-3).any()
 
 
+@pytest.mark.representatives("nan-None-False", "nan-2-True")
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("block", [None, 2])
+@pytest.mark.parametrize("fill", [np.nan, np.inf])
+def test_a_nan_at_a_time_changes_nothing_before_it(fill, block, lengths, x64):
+    """Outputs, and gradients of a loss of what is before it, bit for bit; what comes from it is NaN."""
+    _, params = layer_and_params(causal=True)
+    layer, at = nn.multi_head_attention(2, causal=True, block=block), 3
+    x, dy = (jnp.asarray(RNG.normal(size=(3, 7, 4))) for _ in range(2))
+    with_nan, early = x.at[1, at, 2].set(fill), dy.at[1, at:].set(0)
+    within = jnp.asarray([7, 6, 2])
+
+    @compiled
+    def run(x, dy):
+        x, dy = (Sequences(a, within) if lengths else a for a in (x, dy))
+        return hand(layer, params, x, dy, None)
+
+    def outputs(found):
+        y, dparams, dx = found
+        return (y.x if lengths else y), dparams, (dx.x if lengths else dx)
+
+    y, dparams, dx = outputs(run(x, early))
+    y_nan, dparams_nan, dx_nan = outputs(run(with_nan, early))
+    before = np.ones((3, 7), bool)
+    before[1, at:] = False
+    np.testing.assert_array_equal(y_nan[before], y[before])
+    np.testing.assert_array_equal(dx_nan[before], dx[before])
+    jax.tree.map(np.testing.assert_array_equal, dparams_nan, dparams)
+    live = np.isnan(y_nan[1]).all(-1)
+    assert live.tolist() == [False] * 3 + [True] * 3 + [not lengths]
+    _, dparams, _ = outputs(run(with_nan, dy))
+    assert all(np.isnan(leaf).any() for leaf in jax.tree.leaves(dparams))
+
+
+def test_a_nan_of_a_memory_changes_no_query_before_it(x64):
+    layer, params = layer_and_params(memory=True, causal=True)
+    x, h, dy = (jnp.asarray(RNG.normal(size=(2, n, 4))) for n in (7, 5, 7))
+    for at in (2, 4):
+        (y, _, _), (y_nan, *_) = (hand(layer, params, (x, one), dy, None) for one in (h, h.at[0, at].set(jnp.nan)))
+        np.testing.assert_array_equal(y_nan[1], y[1])
+        np.testing.assert_array_equal(y_nan[0, :at], y[0, :at])
+        assert np.isnan(y_nan[0, at:]).all()
+
+
+ATTENTIONS = {
+    "plain": nn.multi_head_attention(2, memory=True),
+    "plain_causal": nn.multi_head_attention(2, memory=True, causal=True),
+    "blocks": nn.multi_head_attention(2, memory=True, block=2),
+    "blocks_causal": nn.multi_head_attention(2, memory=True, causal=True, block=2),
+    "additive": nn.additive_attention(3),
+    "recurrent": nn.recurrent_attention(nn.gru_cell(4), 3),
+}
+
+
+@pytest.mark.representatives("blocks", "plain_causal")
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_nan_in_the_padding_of_queries_memory_and_cotangents_changes_nothing(name, x64):
+    layer = ATTENTIONS[name]
+    shapes = jax.eval_shape(lambda: layer.init(jax.random.key(0), ((5, 4), (6, 3)))[0])
+    params = jax.tree.map(lambda a: jnp.asarray(RNG.normal(size=a.shape)), shapes)
+    x, h = RNG.normal(size=(4, 5, 4)), RNG.normal(size=(4, 6, 3))
+    lengths, of_memory = np.array([5, 0, 1, 3]), np.array([2, 6, 0, 3])
+
+    def found(fill):
+        one, memory = (
+            Sequences(jnp.asarray(np.where((np.arange(a.shape[1]) < n[:, None])[..., None], a, fill)), jnp.asarray(n))
+            for a, n in ((x, lengths), (h, of_memory))
+        )
+        y = layer.infer(params, (), (one, memory))
+        dy = jnp.asarray(np.where((np.arange(5) < lengths[:, None])[..., None], 1.0 + np.arange(4), fill))
+        return y.x, *hand(layer, params, (one, memory), y._replace(x=dy[..., : y.x.shape[-1]]), None)
+
+    clean, dirty = found(0.0), found(np.nan)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(clean) if leaf.dtype == "float64")
+    jax.tree.map(np.testing.assert_array_equal, dirty, clean)
+
+
 def test_attention_to_a_memory_of_itself_is_that_to_itself(x64):
     of_itself, params = layer_and_params()
     x = jnp.asarray(RNG.normal(size=(2, 5, 4)))

@@ -10,8 +10,9 @@ import pytest
 import jaxnn
 from jaxnn import nn
 from jaxnn.contrib import mask_units
-from tests.helpers.programs import compiled
-from tests.helpers.registry import LAYER_CASES, name_of, normal
+from jaxnn.nn.shapes import structs
+from tests.helpers.programs import compiled, hand
+from tests.helpers.registry import LAYER_CASES, LayerCase, name_of, normal
 
 KEY = jax.random.key(1)
 
@@ -361,3 +362,89 @@ def test_units_are_masked_in_each_branch():
 def test_layer_from_needs_the_axis_of_examples_in_its_result(function):
     with pytest.raises(ValueError, match=r"must be arrays \(m, ...\), for x of m = 2 examples"):
         nn.layer_from(function).init(KEY, (5,))
+
+
+# No examples, no times.
+
+
+def traced_zeros(layer, in_shape, m):
+    """Shapes of forward and backward, and of inference, of m examples."""
+
+    def run(params):
+        x = jax.tree.map(lambda a: jnp.zeros((m, *a.shape), a.dtype), structs(in_shape))
+        y, cache = layer.forward(params, x, KEY)
+        dparams, dx = layer.backward(params, cache, jax.tree.map(cotangent, y))
+        return y, layer.infer(params, layer.observe(cache), x), dparams, jax.tree.map(without_float0, dx)
+
+    params = jax.eval_shape(lambda: layer.init(KEY, in_shape)[0])
+    return params, jax.eval_shape(run, params)
+
+
+def cotangent(a):
+    return a if jnp.issubdtype(a.dtype, jnp.floating) else np.zeros(a.shape, jax.dtypes.float0)
+
+
+def without_float0(a):
+    return jnp.zeros(a.shape, bool) if a.dtype == jax.dtypes.float0 else a
+
+
+@pytest.mark.parametrize("case", LAYER_CASES, ids=name_of)
+def test_of_no_examples_all_is_empty(case):
+    params, (y, inferred, dparams, dx) = traced_zeros(case.layer, case.in_shape, 0)
+    assert {a.shape[0] for a in jax.tree.leaves((y, inferred, dx))} == {0}
+    assert jax.tree.map(jnp.shape, dparams) == jax.tree.map(jnp.shape, params)
+
+
+ATTENTIONS = {
+    "multi_head_attention": nn.multi_head_attention(2, memory=True),
+    "multi_head_attention_blocks": nn.multi_head_attention(2, memory=True, block=2),
+    "additive_attention": nn.additive_attention(3),
+    "recurrent_attention": nn.recurrent_attention(nn.gru_cell(4), 3),
+}
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_a_memory_of_no_times_is_one_of_which_nothing_is_seen(name):
+    layer, x = ATTENTIONS[name], normal((3, 5, 4))
+    params = LayerCase(name, layer, (shaped(5, 4), shaped(6, 4))).params()
+    unseen = nn.Sequences(normal((3, 6, 4), seed=1), jnp.zeros(3, int))
+    (y, _, dx), (expected, _, dexpected) = (
+        hand(layer, params, (x, memory), x, None) for memory in (jnp.zeros((3, 0, 4)), unseen)
+    )
+    np.testing.assert_allclose(y, expected, rtol=1e-6)
+    np.testing.assert_allclose(dx[0], dexpected[0], rtol=1e-6)
+    assert dx[1].shape == (3, 0, 4)
+    _, (of_no_queries, *_) = traced_zeros(layer, (shaped(0, 4), shaped(6, 4)), 2)
+    assert of_no_queries.shape == (2, 0, 4)
+
+
+MEMORY = (normal((2, 5, 4)), normal((2, 6, 4)))
+
+
+NO_PAIRS = [(), MEMORY[0], MEMORY[:1], MEMORY * 2, [*MEMORY], nn.Sequences(MEMORY[0], [1, 2])]
+
+
+@pytest.mark.parametrize("x", NO_PAIRS, ids=["empty", "array", "one", "four", "list", "sequences"])
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_what_is_not_a_pair_of_sequence_and_memory_raises(name, x):
+    layer = ATTENTIONS[name]
+    params = LayerCase(name, layer, (shaped(5, 4), shaped(6, 4))).params()
+    with pytest.raises(ValueError, match=r"^x must be a pair \(x, memory\), got .*: the memory is another sequence"):
+        layer.forward(params, x)
+    for in_shape in ((), ((5, 4),), ((5, 4),) * 3, None):
+        with pytest.raises(ValueError, match="^in_shape must be a pair of shapes, of the queries and of the memory"):
+            layer.init(KEY, in_shape)
+
+
+@pytest.mark.parametrize("x", [(), {}, [], None])
+def test_one_layer_for_no_entry_raises(x):
+    for call in (lambda: nn.shared(nn.identity()).init(KEY, x), lambda: nn.shared(nn.identity()).forward((), x)):
+        with pytest.raises(ValueError, match="must be a tuple, a list or a dictionary of at least one entry, got"):
+            call()
+
+
+@pytest.mark.parametrize("layer", [nn.each_step(jaxnn.dense(2)), nn.recurrent(nn.gru_cell(2)), nn.positions()], ids=str)
+def test_a_layer_of_one_sequence_takes_no_other(layer):
+    params, _ = layer.init(KEY, (5, 4))
+    with pytest.raises(ValueError, match="^x must be one array of sequences, or Sequences of it, got a tuple: a layer"):
+        layer.infer(params, (), MEMORY)

@@ -92,7 +92,12 @@ def test_pieces_from_the_state_before_are_the_whole(x64):
     same(state, GIVEN.infer(params, (), ((x, h), zeros))[1], **TOLERANCE["float64"])
     np.testing.assert_array_equal(state[0], pieces[-1][:, -1])
     carry = nn.start_carry(FROM_ZEROS, params, 3)
-    same(nn.carried(FROM_ZEROS).infer(params, (), ((x, h), carry)), (whole, state), **TOLERANCE["float64"])
+    y, (last, _) = nn.carried(FROM_ZEROS).infer(params, (), ((x, h), carry))
+    same((y, last), (whole, state), **TOLERANCE["float64"])
+    training = partial(hand, nn.carried(FROM_ZEROS), params, ((x, h), carry), (whole, carry), None)
+    (_, (last, _)), dparams, (dpair, (dstate, _)) = training()
+    expected = hand(GIVEN, params, ((x, h), carry[0]), (whole, carry[0]), None)
+    same(((y, last), dparams, (dpair, dstate)), expected, **TOLERANCE["float64"])
 
 
 def test_the_last_state_is_that_at_each_length(x64):
@@ -186,7 +191,8 @@ def test_a_wrong_state_raises_in_one_line(layer, name):
 def test_a_memory_of_other_examples_raises(m):
     """Half as many memories would be read by the wrong sequences."""
     params, (x, _), _ = drawn("float32", m=4)
-    with pytest.raises(ValueError, match=rf"^h must be numbers \(m=4, keys, n_k\) for x .*, got float32 \({m}, 5, 4\)"):
+    message = rf"^h must be numbers \(m=4, keys, n_k=4\) for W_k .* and x .*, got float32 \({m}, 5, 4\)"
+    with pytest.raises(ValueError, match=message):
         FROM_ZEROS.forward(params, (x, jnp.zeros((m, 5, N_K))))
 
 

@@ -44,6 +44,27 @@ def test_pieces_are_the_whole(sizes):
     np.testing.assert_allclose(np.concatenate(outputs, axis=1), whole, rtol=2e-5, atol=2e-5)
 
 
+def test_a_nan_within_a_piece_changes_nothing_before_it():
+    layer, x = nn.multi_head_attention(2, causal=True), RNG.normal(size=(2, 6, 4)).astype("float32")
+    params = params_of(layer, (6, 4))
+    with_nan = x.copy()
+    with_nan[0, 3] = np.nan
+    (y, _), (y_nan, carry) = (
+        nn.carried(layer).infer(params, (), (one[:, :5], nn.start_carry(layer, params, 2, length=6)))
+        for one in (x, with_nan)
+    )
+    np.testing.assert_array_equal(y_nan[0, :3], y[0, :3])
+    np.testing.assert_array_equal(y_nan[1], y[1])
+    later, _ = nn.carried(layer).infer(params, (), (x[:, 5:], carry))
+    assert np.isnan(y_nan[0, 3:]).all() and np.isnan(later[0]).all() and np.isfinite(later[1]).all()
+
+
+def test_a_piece_longer_than_the_carry_raises():
+    carry = nn.start_carry(NETWORK, PARAMS, 3, length=4)
+    with pytest.raises(ValueError, match=r"must be at most 4 times, the length that the carry was made for, got 5: "):
+        nn.carried(NETWORK).infer(PARAMS, (), (TOKENS[:, :5], carry))
+
+
 def test_samples_are_those_of_whole_prefixes():
     n, step = 6, decoding.step_of(NETWORK, PARAMS)
 

@@ -195,7 +195,7 @@ FORWARD = r"recurrent\(cell\), forward in time and from zeros, can$"
             FORWARD,
         ),
         (jaxnn.chain(nn.bidirectional(nn.gru_cell(4))), "bidirectional(gru_cell(4))", FORWARD),
-        (nn.repeat(nn.recurrent(nn.gru_cell(4)), 2), "repeat(recurrent(gru_cell(4)), 2)", "put"),
+        (nn.repeat(nn.recurrent(nn.gru_cell(4), reverse=True), 2), "recurrent(gru_cell(4), reverse=True)", FORWARD),
         (nn.multi_head_attention(2), "multi_head_attention(2)", CAUSAL),
         (jaxnn.chain(nn.transformer_block(2, 4)), "transformer_block(2, 4)", CAUSAL),
         (
