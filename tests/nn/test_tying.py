@@ -185,6 +185,7 @@ COMBINATORS = {
 }
 
 
+@pytest.mark.representatives("repeat of remat-around", "layer_from-inside", "with_dtype-around")
 @pytest.mark.parametrize("inside", [False, True], ids=["around", "inside"])
 @pytest.mark.parametrize("name", COMBINATORS)
 def test_other_combinators_around_and_inside(name, inside, x64):
@@ -197,6 +198,7 @@ def test_other_combinators_around_and_inside(name, inside, x64):
     same(got, expected, **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("inside")
 @pytest.mark.parametrize("inside", [False, True], ids=["around", "inside"])
 def test_another_dtype_around_and_inside(inside):
     half = partial(jaxnn.with_dtype, dtype=jnp.bfloat16)
@@ -235,6 +237,7 @@ def language_data(m=12):
     return words, np.roll(words, 1, 1)
 
 
+@pytest.mark.full
 def test_a_population_trains_as_its_members_alone():
     tied = nn.tied(LANGUAGE, "0/E", "2/W")
     objective = jaxnn.objective(tied, jaxnn.losses.each_step_loss(jaxnn.softmax_cross_entropy()))
@@ -302,6 +305,7 @@ def test_a_summary_counts_an_array_once():
     ]
 
 
+@pytest.mark.representatives("two", "tied twice")
 @pytest.mark.parametrize("name", [name for name in CASES if name != "in one dictionary"])
 def test_the_sum_of_a_summary_is_the_number_of_params(name):
     layer, paths, in_shape, _ = CASES[name]
@@ -325,6 +329,7 @@ def test_a_graph_and_the_flow_of_gradients_show_its_layers():
     assert [line.split()[0] for line in str(traced.flow()).splitlines()] == ["layer", "params[0][0]", "params[0][2]"]
 
 
+@pytest.mark.representatives("hand")
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 def test_a_divergence_names_the_layer(gradients):
