@@ -1,7 +1,7 @@
 """Tied params against the untied layer with equal arrays, alone, and inside and around every other combinator."""
 
 import pickle
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -94,6 +94,7 @@ CASES = {
 }
 
 
+@pytest.mark.representatives("two", "tied twice", "by name")
 @pytest.mark.parametrize("name", CASES)
 def test_value_and_gradient_are_those_of_equal_arrays(name, x64):
     layer, paths, in_shape, untied = CASES[name]
@@ -111,10 +112,10 @@ def test_the_gradient_is_the_sum_of_those_of_the_parts(x64):
     tied = nn.tied(LANGUAGE, "0/E", "2/W")
     params, x, dy = params_of(tied, WORDS), jnp.array([[1, 1, 4, 0, 2, 2]]), normal((1, 6, 5), "float64")
     untied = params[0], params[1], {"W": params[0]["E"], "b": params[2]["b"]}
-    of_parts = jax.grad(lambda params: (LANGUAGE.forward(params, x)[0] * dy).sum())(untied)
+    of_parts = compiled(jax.grad(lambda params: (LANGUAGE.forward(params, x)[0] * dy).sum()))(untied)
     dE = of_parts[0]["E"] + of_parts[2]["W"]
     assert np.abs(of_parts[0]["E"]).max() > 1e-2 < np.abs(of_parts[2]["W"]).max()
-    _, dparams, _ = hand(tied, params, x, dy, None)
+    _, dparams, _ = compiled(lambda *given: hand(tied, *given, None))(params, x, dy)
     same(dparams, ({"E": dE}, of_parts[1], {"b": of_parts[2]["b"]}), **TOLERANCE["float64"])
 
 
@@ -158,14 +159,14 @@ def test_pieces_are_the_whole():
     tied = nn.tied(LANGUAGE, "0/E", "2/W")
     params, x = params_of(tied, WORDS, "float32"), jnp.array([[1, 1, 4, 0, 2, 2], [3, 0, 0, 1, 4, 2]])
     carry, pieces = nn.start_carry(tied, params, 2), []
+    infer_piece = compiled(nn.carried(tied).infer)
     for piece in (x[:, :1], x[:, 1:5], x[:, 5:]):
-        y, carry = nn.carried(tied).infer(params, (), (piece, carry))
+        y, carry = infer_piece(params, (), (piece, carry))
         pieces.append(y)
-    np.testing.assert_allclose(jnp.concatenate(pieces, 1), tied.infer(params, (), x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jnp.concatenate(pieces, 1), compiled(tied.infer)(params, (), x), rtol=1e-5, atol=1e-6)
     untied = nn.untie(tied, params)
-    jax.tree.map(
-        partial(np.testing.assert_allclose, rtol=1e-6), carry, nn.carried(LANGUAGE).infer(untied, (), (x, carry0(x)))[1]
-    )
+    _, expected = compiled(nn.carried(LANGUAGE).infer)(untied, (), (x, carry0(x)))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), carry, expected)
     assert nn.tied(SQUARE, "0/W", "2/W").carried is None
 
 
@@ -339,9 +340,10 @@ def test_a_divergence_names_the_layer(gradients):
         jaxnn.objective(network, jaxnn.squared_error()),
         (({"W": jnp.full((1, 1), 1e20), "b": jnp.zeros(1)}, {"b": jnp.zeros(1)}),),
     )
+    optimizer = optax.sgd(0.1)
     for x, layer in ((1e19, 1), (1e-1, 2)):
         result = jaxnn.fit(
-            objective, optax.sgd(0.1), params, np.full((2, 1), x, np.float32), np.zeros((2, 1), np.float32),
+            objective, optimizer, params, np.full((2, 1), x, np.float32), np.zeros((2, 1), np.float32),
             key=KEY, epochs=1, gradients=gradients,
         )  # fmt: skip
         assert result.divergence[:5] == (0, "activations", layer, 2, f"params[0][{layer - 1}]")
@@ -415,12 +417,17 @@ def test_keys_of_dictionaries_may_be_numbers_in_words():
     np.testing.assert_array_equal(tied.infer(params, (), jnp.ones((1, 2))), [[4, 4]])
 
 
+@cache
+def run_once():
+    tied = nn.tied(LANGUAGE, "0/E", "2/W")
+    params, x = params_of(tied, WORDS, "float32"), jnp.ones((1, 6), int)
+    return tied, params, x, *tied.forward(params, x)
+
+
 @pytest.mark.parametrize("wrong", ["untied", "none", "short", "without", "a list", "of others"])
 @pytest.mark.parametrize("method", ["forward", "infer", "backward", "start"])
 def test_params_of_another_layer_raise_in_one_line(wrong, method):
-    tied = nn.tied(LANGUAGE, "0/E", "2/W")
-    params, x = params_of(tied, WORDS, "float32"), jnp.ones((1, 6), int)
-    y, cache = tied.forward(params, x)
+    tied, params, x, y, cache = run_once()
     given = {
         "untied": nn.untie(tied, params),
         "none": (),
