@@ -152,7 +152,7 @@ def test_noise():
     assert noise.std() == pytest.approx(0.5, rel=0.02) and abs(noise.mean()) < 0.015
 
 
-@pytest.mark.representatives("random_crop", "compose")
+@pytest.mark.representatives("random_crop")
 @pytest.mark.parametrize("augment", AUGMENTATIONS)
 def test_random_with_a_key_alone(augment):
     batch = jnp.asarray(RNG.uniform(size=(20, *IMAGE.shape)), jnp.float32)

@@ -1,5 +1,6 @@
 """Decoders against loops in Python, and against all sequences that there are."""
 
+from functools import cache
 from itertools import product
 
 import jax
@@ -69,6 +70,7 @@ def by_python(prompt, n_steps, beams, end, alpha):
     return (ended + cut)[:beams]
 
 
+@pytest.mark.representatives("2-0.0", "3-1.0")
 @pytest.mark.parametrize(("beams", "alpha"), [(1, 0.0), (2, 0.0), (3, 1.0), (5, 0.6)])
 def test_beam_search_is_a_loop_over_lists(beams, alpha):
     found = decode(decoding.beam_search, n_steps=4, beams=beams, end=1, length_penalty=alpha)
@@ -81,6 +83,7 @@ def test_beam_search_is_a_loop_over_lists(beams, alpha):
         np.testing.assert_allclose(found.scores[i], [p for _, p in expected], rtol=1e-5)
 
 
+@pytest.mark.representatives("1.0")
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_with_beams_for_all_sequences_the_best_of_all_is_found(alpha):
     n_steps, end = 3, 1
@@ -258,6 +261,9 @@ of_translators = pytest.mark.parametrize("name", TRANSLATORS)
 with_lengths = pytest.mark.parametrize("lengths", [None, (6, 2, 4)], ids=["whole", "lengths"])
 
 
+encoded = jax.jit(ENCODER.infer)
+
+
 class Translation:
     """A training network from (target, source), and its parts with the same params."""
 
@@ -270,7 +276,7 @@ class Translation:
         like = jax.eval_shape(lambda: self.network.init(KEY, shapes)[0])
         rng = np.random.default_rng(3)
         self.params = jax.tree.map(lambda a: jnp.asarray(rng.normal(scale=0.7, size=a.shape).astype("float32")), like)
-        self.memory = ENCODER.infer(self.params[0][1], (), self.source)
+        self.memory = encoded(self.params[0][1], (), self.source)
         self.outputs = jax.jit(lambda tokens: self.network.infer(self.params, (), (tokens, self.source)))
 
     def log_probs(self, i, prefix):
@@ -284,6 +290,7 @@ class Translation:
         return step, *decoding.read(self.decoder, self.params[1], prompt, length=9, memory=self.memory)
 
 
+@pytest.mark.representatives("recurrent-lengths")
 @with_lengths
 @of_translators
 def test_greedy_translations_are_a_loop_over_whole_prefixes(name, lengths):
@@ -300,6 +307,7 @@ def test_greedy_translations_are_a_loop_over_whole_prefixes(name, lengths):
         np.testing.assert_allclose(found.scores[i], score, rtol=1e-4)
 
 
+@pytest.mark.representatives("transformer-lengths")
 @with_lengths
 @of_translators
 def test_beams_of_translations_are_a_loop_over_lists(name, lengths, monkeypatch):
@@ -315,11 +323,12 @@ def test_beams_of_translations_are_a_loop_over_lists(name, lengths, monkeypatch)
         np.testing.assert_allclose(found.scores[i], [p for _, p in expected], rtol=1e-4)
 
 
+@pytest.mark.representatives("recurrent")
 @of_translators
 def test_what_is_beyond_the_length_of_a_source_is_not_read(name):
     one, other = Translation(name, (6, 2, 4)), Translation(name, (6, 2, 4))
     noise = np.where(np.arange(6) < np.array([6, 2, 4])[:, None], SOURCE, 4)
-    other.memory = ENCODER.infer(other.params[0][1], (), nn.Sequences(jnp.asarray(noise), jnp.array([6, 2, 4])))
+    other.memory = encoded(other.params[0][1], (), nn.Sequences(jnp.asarray(noise), jnp.array([6, 2, 4])))
     found, same, whole = (
         jax.jit(lambda t=t: decoding.greedy(*t.start(PROMPT), n_steps=5))()
         for t in (one, other, Translation(name, None))
@@ -367,6 +376,14 @@ def test_the_memory_is_part_of_the_carry_only_if_there_is_one():
     assert jax.tree.structure(alone) == jax.tree.structure(nn.start_carry(NETWORK, PARAMS, 3))
 
 
+@cache
+def begun():
+    """Return a translation, its step and the carry after the prompt."""
+    translation = Translation("recurrent", None)
+    step, carry, _ = translation.start(PROMPT)
+    return translation, step, carry
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -403,8 +420,7 @@ def test_the_memory_is_part_of_the_carry_only_if_there_is_one():
     ],
 )
 def test_a_wrong_carry_or_memory_raises_in_one_line(call, message):
-    translation = Translation("recurrent", None)
-    step, carry, _ = translation.start(PROMPT)
+    translation, step, carry = begun()
     with pytest.raises(ValueError, match=message) as error:
         call(translation, step, carry)
     assert "\n" not in str(error.value)

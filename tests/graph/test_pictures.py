@@ -63,6 +63,7 @@ def within(one, other):
     return x2 < x and x + width < x2 + width2 and y2 < y and y + height < y2 + height2
 
 
+@pytest.mark.representatives("softmax")
 @pytest.mark.parametrize("name", ["softmax", "solve", "median"])
 def test_no_boxes_overlap(name):
     spots, _ = drawn(graph.trace(FUNCTIONS[name])(normal((3, 3))))

@@ -18,6 +18,7 @@ RNG = np.random.default_rng(0)
 softmax = jaxnn.softmax_cross_entropy
 
 
+@pytest.mark.representatives("(3, 2)")
 @pytest.mark.parametrize("axes", [(), (3,), (3, 2)], ids=str)
 def test_each_position_is_a_row(axes, x64):
     """Of class numbers, with and without an axis of 1, one-hot and soft labels; terms and dz."""

@@ -57,6 +57,7 @@ def test_extreme_scores(dtype):
                 np.testing.assert_allclose(np.asarray(slope, np.float64), right, rtol=0.01)
 
 
+@pytest.mark.representatives("bfloat16")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_extreme_scores_of_classes(dtype):
     far = {"float16": 3e4}.get(dtype, 1e38)

@@ -78,6 +78,7 @@ def test_no_smoothing_adds_nothing_to_the_program(name):
         assert make(smoothing=0)[:2] == make()[:2]  # the pure functions themselves
 
 
+@pytest.mark.representatives("softmax", "sigmoid")
 @pytest.mark.parametrize("name", MAKERS)
 def test_smoothing_may_be_traced(name):
     """Also if it is 0, and outputs are so extreme that even labels would have infinite loss."""
@@ -123,6 +124,7 @@ def test_missing_labels_of_weight_0_change_nothing():
         assert np.isnan(objective.evaluate((), (), batch._replace(weight=None)))
 
 
+@pytest.mark.representatives("bfloat16")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_smoothed_labels_are_not_rounded_in_half_precision(dtype):
     """The terms of dz are at most 0.1, and so are their roundings relative to those of a label of 0.9."""

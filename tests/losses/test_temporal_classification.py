@@ -26,7 +26,7 @@ def value_and_gradient(z, y):
     return ctc_value(z, y), array_of(ctc_gradient(z, y))
 
 
-@pytest.mark.representatives("lengths_0_1_and_T", "repeats", "impossible_between", "four_classes", "only_the_blank")
+@pytest.mark.representatives("lengths_0_1_and_T", "impossible_between")
 @pytest.mark.parametrize("case", [*ctc_cases()], ids=lambda case: case.name)
 def test_ctc_is_the_sum_over_all_paths(case, x64):
     given = case.lengths, case.labels, case.label_lengths
@@ -98,7 +98,7 @@ def test_logits_that_exclude_a_class(x64):
 @pytest.mark.representatives("hand")
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 def test_impossible_labels_that_count_0_change_nothing(gradients):
-    network = jaxnn.chain(nn.recurrent(nn.gru_cell(4)), nn.each_step(jaxnn.dense(3)))
+    network = nn.each_step(jaxnn.dense(3))
     x, lengths = RNG.normal(size=(4, 6, 2)).astype("float32"), np.array([6, 1, 5, 4], "int32")
     y = Sequences(np.array([[1, 2], [1, 1], [2, 2], [1, 2]], "int32"), np.array([2, 2, 2, 1], "int32"))
     objective = jaxnn.objective(network, ctc(skip_impossible=True))

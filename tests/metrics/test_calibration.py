@@ -49,6 +49,7 @@ def test_calibration_is_that_of_the_loops(name, bins, x64):
     np.testing.assert_allclose(ece, expected_ece, rtol=1e-12)
 
 
+@pytest.mark.representatives("10")
 @pytest.mark.parametrize("bins", [3, 10])
 def test_curve_is_scikit_learns(bins, x64):
     p, y = BINARY

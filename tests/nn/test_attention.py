@@ -59,15 +59,14 @@ def test_each_padded_sequence_is_one_of_its_length(causal, fill, x64):
     lengths, x, dy = np.array([5, 0, 1, 3]), RNG.normal(size=(4, 5, 4)), RNG.normal(size=(4, 5, 4))
     within = (np.arange(5) < lengths[:, None])[..., None]
     batch = Sequences(jnp.asarray(np.where(within, x, fill)), jnp.asarray(lengths))
-    y, dparams, dx = compiled(lambda *given: hand(layer, *given))(
-        params, batch, Sequences(jnp.asarray(dy), batch.lengths), None
-    )
+    run = compiled(lambda *given: hand(layer, *given))
+    y, dparams, dx = run(params, batch, Sequences(jnp.asarray(dy), batch.lengths), None)
     total = jax.tree.map(jnp.zeros_like, params)
     for i, n in enumerate(lengths):
         np.testing.assert_array_equal(y.x[i, n:], 0)
         np.testing.assert_array_equal(dx.x[i, n:], 0)
         if n:
-            one = hand(layer, params, jnp.asarray(x[i : i + 1, :n]), jnp.asarray(dy[i : i + 1, :n]), None)
+            one = run(params, jnp.asarray(x[i : i + 1, :n]), jnp.asarray(dy[i : i + 1, :n]), None)
             same((y.x[i, :n], dx.x[i, :n]), (one[0][0], one[2][0]), **TOLERANCE["float64"])
             total = jax.tree.map(jnp.add, total, one[1])
     same(dparams, total, **TOLERANCE["float64"])

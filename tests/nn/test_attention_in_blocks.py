@@ -33,6 +33,7 @@ def at_once(q, k, v, dy, visible=None):
     return [y, *functional.attention_backward(cache, dy)]
 
 
+@pytest.mark.representatives("padding_with_lengths_0_1_and_T-3", "causal_and_padding-3")
 @pytest.mark.parametrize("block", [1, 3])
 @pytest.mark.parametrize("case", BY_RULES, ids=lambda case: case.name)
 def test_attention_in_blocks_is_its_loops(case, block, x64):
@@ -45,6 +46,7 @@ def test_attention_in_blocks_is_its_loops(case, block, x64):
     same(got, [in_heads(a, case.heads) for a in expected], **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("13-13-4-True", "7-13-4-False")
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("queries", "keys", "block"), [(13, 13, 4), (13, 13, 5), (7, 13, 4), (13, 7, 3), (11, 11, 11)])
 def test_attention_in_blocks_is_that_at_once(queries, keys, block, causal, x64):
@@ -64,6 +66,7 @@ def test_attention_in_blocks_is_that_at_once(queries, keys, block, causal, x64):
         np.testing.assert_array_equal(a[0], 0)
 
 
+@pytest.mark.representatives("3-0-True", "0-3-True")
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("queries", "keys"), [(0, 0), (0, 3), (3, 0)])
 def test_no_queries_or_no_keys(queries, keys, causal):
@@ -74,6 +77,7 @@ def test_no_queries_or_no_keys(queries, keys, causal):
         np.testing.assert_array_equal(got, np.zeros_like(like))
 
 
+@pytest.mark.representatives("float32")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_large_scores_neither_overflow_nor_lose_the_weights(dtype):
     """The weights of scores of about 1e6, of one key each, are one-hot; so each y is that key's value, and dv is 1."""
@@ -86,6 +90,7 @@ def test_large_scores_neither_overflow_nor_lose_the_weights(dtype):
     np.testing.assert_array_equal(np.ravel(dk), 0)
 
 
+@pytest.mark.representatives("0.0-True", "nan-True")
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("fill", [0.0, np.nan])
 def test_a_layer_in_blocks_is_the_layer_without_them(causal, fill, x64):
@@ -120,6 +125,7 @@ def test_what_is_kept_grows_with_time_and_not_with_its_square():
     assert kept(plain, 200) > 2.5 * kept(plain, 100)
 
 
+@pytest.mark.representatives("True")
 @pytest.mark.parametrize("causal", [False, True])
 def test_scratch_at_2048_times_is_below_that_of_all_pairs(causal):
     """Of forward and backward in one program; less than a tenth of the weights P alone."""

@@ -83,6 +83,7 @@ def test_statistics_go_through_every_combinator(name):
     assert combine(probe()).observe(combine(probe()).forward(params, x, KEY)[1]) == ()
 
 
+@pytest.mark.representatives("chain", "repeat", "parallel")
 @combinators
 def test_rows_go_through_every_combinator_to_layers_across_alone(name):
     combine, _ = COMBINATORS[name]
@@ -113,9 +114,12 @@ REPEATED = np.array([0, 2, 2, 3])
 
 # Those that look across examples, in which weights have code of their own, and one of each sort of the others.
 @pytest.mark.representatives(
-    *"batch_norm batch_norm_images each_step_batch_norm each_step_batch_norm_full fan_out_batch_norm".split(),
-    *"remat_batch_norm with_dtype_batch_norm repeat_batch_norm dense_lecun embedding conv_strided parallel".split(),
-    *"recurrent_lengths multi_head_attention_lengths".split(),
+    "batch_norm",
+    "each_step_batch_norm_full",
+    "repeat_batch_norm",
+    "with_dtype_batch_norm",
+    "dense_lecun",
+    "recurrent_lengths",
 )
 @pytest.mark.parametrize("case", [case for case in LAYER_CASES if not case.random], ids=name_of)
 def test_weight_0_is_no_row_and_weight_2_the_row_twice(case):

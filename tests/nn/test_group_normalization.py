@@ -31,6 +31,7 @@ def test_a_group_for_each_channel_is_instance_normalization():
     np.testing.assert_allclose(y.var((1, 2)), 1, rtol=1e-3)
 
 
+@pytest.mark.representatives("places1", "places3")
 @pytest.mark.parametrize("places", [(), (5,), (2, 3), (2, 1, 3)])
 def test_any_number_of_spatial_axes(places, x64):
     x, dy = (jnp.asarray(RNG.normal(size=(2, *places, 6))) for _ in range(2))

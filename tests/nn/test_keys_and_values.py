@@ -30,17 +30,19 @@ NETWORK = jaxnn.chain(
 )
 PARAMS = params_of(NETWORK, jax.ShapeDtypeStruct((10,), "int32"))
 TOKENS = RNG.integers(0, VOCABULARY, (3, 10))
+# Compiled: alone, each operation compiles.
+infer, infer_piece = jax.jit(NETWORK.infer), jax.jit(nn.carried(NETWORK).infer)
 
 
+@pytest.mark.representatives("sizes2")
 @pytest.mark.parametrize("sizes", [(10,), (1,) * 10, (4, 1, 1, 3, 1)])
 def test_pieces_are_the_whole(sizes):
     carry, outputs, at = nn.start_carry(NETWORK, PARAMS, 3, length=12), [], 0
-    run = jax.jit(nn.carried(NETWORK).infer)
     for n in sizes:
-        y, carry = run(PARAMS, (), (TOKENS[:, at : at + n], carry))
+        y, carry = infer_piece(PARAMS, (), (TOKENS[:, at : at + n], carry))
         outputs.append(y)
         at += n
-    whole = NETWORK.infer(PARAMS, (), TOKENS)
+    whole = infer(PARAMS, (), TOKENS)
     np.testing.assert_allclose(np.concatenate(outputs, axis=1), whole, rtol=2e-5, atol=2e-5)
 
 
@@ -65,6 +67,7 @@ def test_a_piece_longer_than_the_carry_raises():
         nn.carried(NETWORK).infer(PARAMS, (), (TOKENS[:, :5], carry))
 
 
+@pytest.mark.full
 def test_samples_are_those_of_whole_prefixes():
     n, step = 6, decoding.step_of(NETWORK, PARAMS)
 
@@ -88,10 +91,11 @@ def test_a_decoder_reads_its_memory_at_each_step():
     params = params_of(block, shapes)
     x, memory = (RNG.normal(size=(2, *shape.shape)).astype("float32") for shape in shapes)
     carry, outputs = nn.start_carry(block, params, 2, length=7), []
+    run = jax.jit(nn.carried(block).infer)
     for t in range(7):
-        (y, _), carry = nn.carried(block).infer(params, (), ((x[:, t : t + 1], memory), carry))
+        (y, _), carry = run(params, (), ((x[:, t : t + 1], memory), carry))
         outputs.append(y)
-    whole, _ = block.infer(params, (), (x, memory))
+    whole, _ = jax.jit(block.infer)(params, (), (x, memory))
     np.testing.assert_allclose(np.concatenate(outputs, axis=1), whole, rtol=2e-5, atol=2e-5)
 
 
@@ -99,11 +103,12 @@ def test_without_room_the_outputs_are_nan():
     layer = nn.multi_head_attention(2, causal=True)
     params = params_of(layer, (5, WIDTH))
     x = RNG.normal(size=(1, 5, WIDTH)).astype("float32")
-    y, carry = nn.carried(layer).infer(params, (), (x[:, :3], nn.start_carry(layer, params, 1, length=4)))
+    run = jax.jit(nn.carried(layer).infer)
+    y, carry = run(params, (), (x[:, :3], nn.start_carry(layer, params, 1, length=4)))
     assert np.isfinite(y).all()
-    y, carry = nn.carried(layer).infer(params, (), (x[:, 3:4], carry))
+    y, carry = run(params, (), (x[:, 3:4], carry))
     assert np.isfinite(y).all()
-    assert np.isnan(nn.carried(layer).infer(params, (), (x[:, 4:], carry))[0]).all()
+    assert np.isnan(run(params, (), (x[:, 4:], carry))[0]).all()
 
 
 @pytest.mark.parametrize("layer", [nn.multi_head_attention(2, causal=True), nn.positions(), nn.learned_positions(9)])

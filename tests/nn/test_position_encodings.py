@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 RNG = np.random.default_rng(14)
 
 
+@pytest.mark.representatives("5-3-4")
 @pytest.mark.parametrize(("n_times", "n", "offset"), [(7, 6, 0), (5, 3, 4), (1, 1, 100), (3, 8, 5000)])
 def test_sinusoids_are_their_formula(n_times, n, offset, x64):
     expected = sinusoids(n_times, n, offset)

@@ -55,7 +55,7 @@ def padded_shape():
     return nn.Sequences(jax.ShapeDtypeStruct((T, N_IN), "float64"), jax.ShapeDtypeStruct((), "int32"))
 
 
-@pytest.mark.representatives("lstm", "gru_before")
+@pytest.mark.representatives("lstm")
 @cells
 def test_a_sequence_is_run_step_by_step(cell, x64):
     layer, one = nn.recurrent(CELLS[cell]()), CELLS[cell]()
@@ -102,7 +102,7 @@ def test_each_padded_sequence_is_one_of_its_length(cell, reverse, remat, x64):
     same((dparams, dparams_last), (total, total_last), **TOLERANCE["float64"])
 
 
-@pytest.mark.representatives("all-recurrent-nan", "all-recurrent-inf", "last-bidirectional-nan")
+@pytest.mark.representatives("all-recurrent-nan", "all-recurrent-inf")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("make", [nn.recurrent, nn.bidirectional], ids=["recurrent", "bidirectional"])
 @pytest.mark.parametrize("outputs", ["all", "last"])
@@ -131,7 +131,7 @@ def test_reverse_is_the_flipped_sequence(cell, x64):
     same((y, dparams, dx), (expected[0][:, ::-1], expected[1], expected[2][:, ::-1]), **TOLERANCE["float64"])
 
 
-@pytest.mark.representatives("lstm", "gru_before")
+@pytest.mark.representatives("lstm")
 @cells
 def test_a_sequence_in_parts_is_the_whole(cell, x64):
     """The state is handed on; the gradient of the first part's state is that of the second part's start."""
@@ -151,7 +151,7 @@ def test_a_sequence_in_parts_is_the_whole(cell, x64):
     same(in_parts(params, x, dy), run(whole, params, x, dy, None), **TOLERANCE["float64"])
 
 
-@pytest.mark.representatives("False-lstm-6", "True-gru_before-2")
+@pytest.mark.representatives("True-gru_before-2")
 @pytest.mark.parametrize("length", [1, 2, 6, 12])
 @pytest.mark.parametrize("cell", ["lstm", "gru_before"])
 @pytest.mark.parametrize("reverse", [False, True])
@@ -272,6 +272,7 @@ def test_training_on_sequences_with_lengths():
     assert fit.losses[-1] < 0.1
 
 
+@pytest.mark.representatives("bfloat16-float32-False")
 @pytest.mark.parametrize("carried", [False, True])
 @pytest.mark.parametrize(
     ("of_params", "of_x"), [("float32", "float64"), ("float64", "float32"), ("bfloat16", "float32")]
@@ -312,29 +313,32 @@ def test_nothing_is_a_sequence_too(m, n_steps, length, monkeypatch):
 def in_pieces(layer, params, x):
     """The outputs of the layer for three pieces, each of which continues the one before."""
     carry, ys = nn.start_carry(layer, params, len(x)), []
+    forward = jax.jit(lambda *given: nn.carried(layer).forward(*given)[0])
     for of_piece in jnp.split(x, [2, 3], axis=1):
-        (y, carry), _ = nn.carried(layer).forward(params, (of_piece, carry))
+        y, carry = forward(params, (of_piece, carry))
         ys.append(y)
     return jnp.concatenate(ys, axis=1)
 
 
+@pytest.mark.representatives("meet1")
 @pytest.mark.parametrize("meet", [nn.fan_in_sum(), nn.fan_in_concat()])
 def test_pieces_through_branches_are_the_whole(meet, x64):
     layer = jaxnn.chain(nn.fan_out(nn.recurrent(nn.gru_cell(3)), nn.each_step(jaxnn.dense(3))), meet)
     params, x = made(layer), drawn(M, T, N_IN)
-    same(in_pieces(layer, params, x), layer.infer(params, (), x), **TOLERANCE["float64"])
+    same(in_pieces(layer, params, x), jax.jit(layer.infer)(params, (), x), **TOLERANCE["float64"])
 
 
 def test_branches_that_meet_along_time_have_no_pieces():
     assert nn.fan_in_concat(0).carried is None
 
 
+@pytest.mark.representatives("False")
 @pytest.mark.parametrize("held", [False, True])
 def test_pieces_through_combinators_are_the_whole(held, x64):
     inner = nn.recurrent(nn.gru_cell(N_IN))
     layer = jaxnn.chain(jaxnn.residual(nn.frozen(inner) if held else inner), nn.each_step(jaxnn.dense(2)))
     params, x = made(layer), drawn(M, T, N_IN)
-    same(in_pieces(layer, params, x), layer.infer(params, (), x), **TOLERANCE["float64"])
+    same(in_pieces(layer, params, x), jax.jit(layer.infer)(params, (), x), **TOLERANCE["float64"])
     dy, start = drawn(M, T, 2), nn.start_carry(layer, params, M)
     dparams, (dx, _) = run(nn.carried(layer), params, (x, start), (dy, start), None)[1:]
     same((dparams, dx), run(layer, params, x, dy, None)[1:], **TOLERANCE["float64"])

@@ -67,6 +67,7 @@ def by_formula(norm, params, x, visible, memory=None, of_memory=None):
     return skip(of_feed, x, feed)
 
 
+@pytest.mark.representatives("first-True", "last-False")
 @pytest.mark.parametrize("memory", [False, True])
 @pytest.mark.parametrize("norm", ["first", "last"])
 def test_a_block_is_its_formula(norm, memory, x64):

@@ -1,7 +1,7 @@
 """Tied params against the untied layer with equal arrays, alone, and inside and around every other combinator."""
 
 import pickle
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -94,6 +94,7 @@ CASES = {
 }
 
 
+@pytest.mark.representatives("two", "tied twice", "by name")
 @pytest.mark.parametrize("name", CASES)
 def test_value_and_gradient_are_those_of_equal_arrays(name, x64):
     layer, paths, in_shape, untied = CASES[name]
@@ -111,10 +112,10 @@ def test_the_gradient_is_the_sum_of_those_of_the_parts(x64):
     tied = nn.tied(LANGUAGE, "0/E", "2/W")
     params, x, dy = params_of(tied, WORDS), jnp.array([[1, 1, 4, 0, 2, 2]]), normal((1, 6, 5), "float64")
     untied = params[0], params[1], {"W": params[0]["E"], "b": params[2]["b"]}
-    of_parts = jax.grad(lambda params: (LANGUAGE.forward(params, x)[0] * dy).sum())(untied)
+    of_parts = compiled(jax.grad(lambda params: (LANGUAGE.forward(params, x)[0] * dy).sum()))(untied)
     dE = of_parts[0]["E"] + of_parts[2]["W"]
     assert np.abs(of_parts[0]["E"]).max() > 1e-2 < np.abs(of_parts[2]["W"]).max()
-    _, dparams, _ = hand(tied, params, x, dy, None)
+    _, dparams, _ = compiled(lambda *given: hand(tied, *given, None))(params, x, dy)
     same(dparams, ({"E": dE}, of_parts[1], {"b": of_parts[2]["b"]}), **TOLERANCE["float64"])
 
 
@@ -158,14 +159,14 @@ def test_pieces_are_the_whole():
     tied = nn.tied(LANGUAGE, "0/E", "2/W")
     params, x = params_of(tied, WORDS, "float32"), jnp.array([[1, 1, 4, 0, 2, 2], [3, 0, 0, 1, 4, 2]])
     carry, pieces = nn.start_carry(tied, params, 2), []
+    infer_piece = compiled(nn.carried(tied).infer)
     for piece in (x[:, :1], x[:, 1:5], x[:, 5:]):
-        y, carry = nn.carried(tied).infer(params, (), (piece, carry))
+        y, carry = infer_piece(params, (), (piece, carry))
         pieces.append(y)
-    np.testing.assert_allclose(jnp.concatenate(pieces, 1), tied.infer(params, (), x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jnp.concatenate(pieces, 1), compiled(tied.infer)(params, (), x), rtol=1e-5, atol=1e-6)
     untied = nn.untie(tied, params)
-    jax.tree.map(
-        partial(np.testing.assert_allclose, rtol=1e-6), carry, nn.carried(LANGUAGE).infer(untied, (), (x, carry0(x)))[1]
-    )
+    _, expected = compiled(nn.carried(LANGUAGE).infer)(untied, (), (x, carry0(x)))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), carry, expected)
     assert nn.tied(SQUARE, "0/W", "2/W").carried is None
 
 
@@ -185,6 +186,7 @@ COMBINATORS = {
 }
 
 
+@pytest.mark.representatives("repeat of remat-around", "layer_from-inside", "with_dtype-around")
 @pytest.mark.parametrize("inside", [False, True], ids=["around", "inside"])
 @pytest.mark.parametrize("name", COMBINATORS)
 def test_other_combinators_around_and_inside(name, inside, x64):
@@ -197,6 +199,7 @@ def test_other_combinators_around_and_inside(name, inside, x64):
     same(got, expected, **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("inside")
 @pytest.mark.parametrize("inside", [False, True], ids=["around", "inside"])
 def test_another_dtype_around_and_inside(inside):
     half = partial(jaxnn.with_dtype, dtype=jnp.bfloat16)
@@ -235,6 +238,7 @@ def language_data(m=12):
     return words, np.roll(words, 1, 1)
 
 
+@pytest.mark.full
 def test_a_population_trains_as_its_members_alone():
     tied = nn.tied(LANGUAGE, "0/E", "2/W")
     objective = jaxnn.objective(tied, jaxnn.losses.each_step_loss(jaxnn.softmax_cross_entropy()))
@@ -302,6 +306,7 @@ def test_a_summary_counts_an_array_once():
     ]
 
 
+@pytest.mark.representatives("two", "tied twice")
 @pytest.mark.parametrize("name", [name for name in CASES if name != "in one dictionary"])
 def test_the_sum_of_a_summary_is_the_number_of_params(name):
     layer, paths, in_shape, _ = CASES[name]
@@ -325,6 +330,7 @@ def test_a_graph_and_the_flow_of_gradients_show_its_layers():
     assert [line.split()[0] for line in str(traced.flow()).splitlines()] == ["layer", "params[0][0]", "params[0][2]"]
 
 
+@pytest.mark.representatives("hand")
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 def test_a_divergence_names_the_layer(gradients):
@@ -334,9 +340,10 @@ def test_a_divergence_names_the_layer(gradients):
         jaxnn.objective(network, jaxnn.squared_error()),
         (({"W": jnp.full((1, 1), 1e20), "b": jnp.zeros(1)}, {"b": jnp.zeros(1)}),),
     )
+    optimizer = optax.sgd(0.1)
     for x, layer in ((1e19, 1), (1e-1, 2)):
         result = jaxnn.fit(
-            objective, optax.sgd(0.1), params, np.full((2, 1), x, np.float32), np.zeros((2, 1), np.float32),
+            objective, optimizer, params, np.full((2, 1), x, np.float32), np.zeros((2, 1), np.float32),
             key=KEY, epochs=1, gradients=gradients,
         )  # fmt: skip
         assert result.divergence[:5] == (0, "activations", layer, 2, f"params[0][{layer - 1}]")
@@ -410,12 +417,17 @@ def test_keys_of_dictionaries_may_be_numbers_in_words():
     np.testing.assert_array_equal(tied.infer(params, (), jnp.ones((1, 2))), [[4, 4]])
 
 
+@cache
+def run_once():
+    tied = nn.tied(LANGUAGE, "0/E", "2/W")
+    params, x = params_of(tied, WORDS, "float32"), jnp.ones((1, 6), int)
+    return tied, params, x, *tied.forward(params, x)
+
+
 @pytest.mark.parametrize("wrong", ["untied", "none", "short", "without", "a list", "of others"])
 @pytest.mark.parametrize("method", ["forward", "infer", "backward", "start"])
 def test_params_of_another_layer_raise_in_one_line(wrong, method):
-    tied = nn.tied(LANGUAGE, "0/E", "2/W")
-    params, x = params_of(tied, WORDS, "float32"), jnp.ones((1, 6), int)
-    y, cache = tied.forward(params, x)
+    tied, params, x, y, cache = run_once()
     given = {
         "untied": nn.untie(tied, params),
         "none": (),

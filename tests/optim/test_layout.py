@@ -161,6 +161,7 @@ def by_optax(optimizer, params, batch, n):
 TRIED = [name for name in FACTORIES if name not in REFUSED]
 
 
+@pytest.mark.representatives("adaptive_grad_clip")
 @pytest.mark.parametrize("name", [n if n in OFTEN else pytest.param(n, marks=pytest.mark.full) for n in TRIED])
 def test_optimizers_do_what_they_do_in_flax_layout(name, x64, no_rank_promotion_rule):
     make = FACTORIES[name]
@@ -204,6 +205,7 @@ ELEMENT_BY_ELEMENT = {
 }
 
 
+@pytest.mark.representatives("adam", "lion", "sgd", "already laid out")
 @pytest.mark.parametrize("name", ELEMENT_BY_ELEMENT)
 def test_optimizers_that_do_not_read_the_layout_are_compiled_as_they_are(name, monkeypatch):
     """The program and the state are the same as without `with_layout`."""

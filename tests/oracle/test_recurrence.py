@@ -65,6 +65,7 @@ def test_gradients_are_the_slopes(cell, case):
     assert_same(flat(*actual), by_steps(cell, drawn, case.x, case.lengths, case.directions), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.representatives("gru_after", "simple")
 @by_cell
 def test_gradients_of_one_cotangent(cell):
     """Of an output in the middle, of the last state's arrays one after the other: all others are 0."""

@@ -1,6 +1,7 @@
 """Truncated backpropagation through time: each batch begins where the one before ended, and no gradient goes back."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ X, Y = jaxnn.data.pieces(TEXT[:-1], BATCH, T), jaxnn.data.pieces(TEXT[1:], BATCH
 NETWORK = jaxnn.chain(nn.each_step(nn.embedding(6, 3)), nn.recurrent(nn.lstm_cell(4)), nn.each_step(jaxnn.dense(6)))
 LOSS = each_step_loss(jaxnn.softmax_cross_entropy())
 OBJECTIVE = jaxnn.objective(NETWORK, LOSS, carry=True)
-PARAMS = NETWORK.init(jax.random.key(0), nn.shapes_of(jnp.asarray(X)))[0]
+PARAMS = jax.jit(lambda key: NETWORK.init(key, nn.shapes_of(jnp.asarray(X)))[0])(jax.random.key(0))
 ADAM = jaxnn.optimizer("adam", 0.02)
 
 
@@ -64,11 +65,14 @@ def test_the_losses_of_all_batches_are_the_loss_of_whole_sequences():
     losses = fit(epochs=2, optimizer=optax.sgd(0.0)).losses
     steps = len(X) // BATCH
     whole = (a.reshape(steps, BATCH, T).swapaxes(0, 1).reshape(BATCH, -1) for a in (X, Y))
-    expected = jaxnn.objective(NETWORK, LOSS).evaluate(PARAMS, (), jaxnn.Batch(*whole))
+    expected = jax.jit(jaxnn.objective(NETWORK, LOSS).evaluate)(PARAMS, (), jaxnn.Batch(*whole))
     np.testing.assert_allclose(losses[:steps].mean(), expected, rtol=1e-6)
     np.testing.assert_array_equal(losses[:steps], losses[steps:])  # an epoch begins at zeros again
     assert (
-        abs(losses[1] - OBJECTIVE.evaluate(PARAMS, (), jaxnn.Batch(X[BATCH : 2 * BATCH], Y[BATCH : 2 * BATCH]))) > 1e-5
+        abs(
+            losses[1] - jax.jit(OBJECTIVE.evaluate)(PARAMS, (), jaxnn.Batch(X[BATCH : 2 * BATCH], Y[BATCH : 2 * BATCH]))
+        )
+        > 1e-5
     )
 
 
@@ -81,7 +85,9 @@ def test_the_gradient_stops_where_a_piece_begins(x64):
     objective = jaxnn.objective(network, each_step_loss(jaxnn.squared_error()), carry=True)
     ours = jaxnn.fit(objective, optax.sgd(0.1), params, *cut, key=KEY, epochs=2, batch_size=2, shuffle=False)
 
-    def loss(params, x, y, a):
+    @jax.jit
+    @partial(jax.value_and_grad, has_aux=True)
+    def slopes(params, x, y, a):
         total, (cell, dense) = 0.0, (params[0], params[1])
         for t in range(x.shape[1]):
             a = jnp.tanh(x[:, t] @ cell["W_x"].T + a @ cell["W_a"].T + cell["b"][None])
@@ -93,17 +99,18 @@ def test_the_gradient_stops_where_a_piece_begins(x64):
         a = np.zeros((2, 3))
         for at in range(3):
             of_piece = x[:, 4 * at : 4 * at + 4], y[:, 4 * at : 4 * at + 4]
-            (value, a), grads = jax.value_and_grad(loss, has_aux=True)(params, *of_piece, a)
+            (value, a), grads = slopes(params, *of_piece, a)
             params = jax.tree.map(lambda p, g: p - 0.1 * g, params, grads)
             losses.append(value)
     np.testing.assert_allclose(ours.losses, losses, rtol=1e-12)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), ours.params, params)
 
 
+@pytest.mark.representatives("bfloat16-float32")
 @pytest.mark.parametrize(("of_params", "of_x"), [("float32", "float64"), ("bfloat16", "float32")])
 def test_inputs_wider_than_params(of_params, of_x, x64):
     """The carry keeps the dtype of params in the loop over steps, and its rounding is the only difference."""
-    network = jaxnn.chain(nn.recurrent(nn.gru_cell(3)), nn.each_step(jaxnn.dense(1)))
+    network = jaxnn.chain(nn.recurrent(nn.simple_cell(3)), nn.each_step(jaxnn.dense(1)))
     objective = jaxnn.objective(network, each_step_loss(jaxnn.squared_error()), carry=True)
     params = jax.tree.map(lambda a: a.astype(of_params), network.init(KEY, (4, 2))[0])
     wide = jax.tree.map(lambda a: a.astype("float64"), params)
@@ -114,10 +121,12 @@ def test_inputs_wider_than_params(of_params, of_x, x64):
     assert jax.tree.leaves(got.state.carry)[0].dtype == of_params
 
 
+@pytest.mark.full
 def test_hand_is_autodiff():
     np.testing.assert_allclose(fit(gradients="auto").losses, fit().losses, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_a_stream_and_a_population_train_as_fit():
     whole = fit()
     batches = [(X[i : i + BATCH], Y[i : i + BATCH]) for i in range(0, len(X), BATCH)]
@@ -170,6 +179,7 @@ def test_a_batch_that_is_not_finite_leaves_the_carry():
     assert np.isfinite(step(after, jaxnn.Batch(x, y))[1])
 
 
+@pytest.mark.full
 def test_statistics_and_a_carry():
     network = jaxnn.chain(nn.recurrent(nn.simple_cell(3)), nn.each_step(nn.batch_norm()), nn.each_step(jaxnn.dense(1)))
     x, y = RNG.normal(size=(6, 4, 2)).astype("float32"), np.zeros((6, 4, 1), "float32")

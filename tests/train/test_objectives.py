@@ -56,7 +56,7 @@ def data(m=6):
     return jaxnn.Batch(x, jnp.asarray(np.arange(m) % 2), jnp.asarray(np.arange(m) % 3, jnp.float64))
 
 
-@pytest.mark.representatives("plain-False", "regularizer-True", "dropout-True", "vector_outputs-True")
+@pytest.mark.representatives("plain-False", "dropout-True")
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("name", CASES)
 def test_hand_is_auto(name, weighted, x64):
@@ -86,6 +86,7 @@ def test_penalty_is_added_once_and_outside_the_mean(x64):
         np.testing.assert_allclose(grads[i]["b"], plain_grads[i]["b"], **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("loss0")
 @pytest.mark.parametrize("loss", [jaxnn.squared_error(), jaxnn.sigmoid_cross_entropy(), jaxnn.softmax_cross_entropy()])
 def test_padding_changes_nothing_exactly(loss):
     """Padded rows may hold any finite numbers, including those that overflow the loss."""

@@ -49,7 +49,7 @@ def test_fit_by_hand_is_fit_by_autodiff(name):
     assert by_hand.losses[-3:].mean() < 0.8 * by_hand.losses[:3].mean()
 
 
-@pytest.mark.representatives("each_step_of_sequences")
+@pytest.mark.full
 @losses
 def test_a_stream_and_a_population_train_as_fit(name):
     objective, optimizer, params, y = arguments(name)

@@ -50,6 +50,7 @@ def steps(batches, decay):
     return state, expected, sum(weights)
 
 
+@pytest.mark.representatives("0.9")
 @pytest.mark.parametrize("decay", [0.9, 1.0])
 def test_averages_are_weighted_means_of_what_the_batches_observed(decay):
     """Of batches of 4, 4 and 2 examples; the first leaves nothing of the start value."""
@@ -293,6 +294,7 @@ def test_fit_and_a_member_of_a_population_agree_on_two_outputs():
     near((one.params, one.stats, one.losses), (member.params, member.stats, member.losses))
 
 
+@pytest.mark.full
 def test_two_inputs_and_two_outputs_are_saved_loaded_and_predict(tmp_path):
     result = TRAININGS["fit"](2)
     save(tmp_path / "network.npz", BRANCHED, result.params, result.stats)
