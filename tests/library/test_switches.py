@@ -23,7 +23,7 @@ from tests.helpers.registry import LAYER_CASES, LOSS_CASES, REGULARIZER_CASES, r
 SWITCHES = {
     "jax_numpy_dtype_promotion": (
         "strict",
-        ("fit_by_hand", "data_in_parts"),
+        ("data_in_parts",),
     ),
     "jax_numpy_rank_promotion": ("raise", ()),  # as all tests do
     "jax_debug_nans": (

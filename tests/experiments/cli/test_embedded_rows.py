@@ -144,6 +144,7 @@ NEW = [
 ]
 
 
+@pytest.mark.representatives("one-hidden")
 @pytest.mark.parametrize("name", ["logistic", "one-hidden", "four-layers"])
 def test_predictions_are_those_of_numpy(ladder_run, name, tmp_path, capsys):
     rows = [*rows_of_sites()[:50], *NEW]
