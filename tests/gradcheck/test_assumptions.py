@@ -32,6 +32,7 @@ def check_root(factor=1.0, **options):
     return gradcheck.custom(g, root, np.float32(0.7), fast=True, **options)
 
 
+@pytest.mark.full
 def test_a_gradient_right_in_the_precision_of_the_arguments_is_right_to_a_number_of_digits():
     report = check_root()
     assert report and report.counts["inexact"] and "right to" in report.verdict()

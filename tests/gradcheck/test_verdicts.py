@@ -111,6 +111,7 @@ def test_wrong_gradients_that_look_right(name, no_rank_promotion_rule):
     assert not WRONG[name]()
 
 
+@pytest.mark.full
 def test_undecided_if_autodiff_and_finite_differences_disagree():
     """A stop_gradient makes autodiff wrong; the manual gradient is right: no verdict for one against the other."""
 

@@ -225,6 +225,7 @@ LOOPS = {
 
 # Those that compile in every round, whose programs are dropped in fewer rounds above, and variants of fit and predict.
 SLOW = [
+    "fit",
     "init",
     "predict",
     "fit with statistics",

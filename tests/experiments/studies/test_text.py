@@ -32,6 +32,18 @@ def finished(text_file, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def made(text_file, tmp_path_factory):
+    """A run folder with an untrained network, for what needs no training."""
+    folder, characters = tmp_path_factory.mktemp("made"), data.read_text(text_file, dev=False).characters
+    spec = networks.recurrent_network(len(characters), 8, 0.0, 10)
+    params = jax.jit(lambda key: spec.network.init(key, spec.example)[0])(jax.random.key(0))
+    stored = storage.StoredNetwork(spec, params, data.names_of(characters))
+    (folder / "config.json").write_text('{"format_version": 1, "experiment": "text"}')
+    (folder / "recurrent.safetensors").write_bytes(storage.encode(stored))
+    return folder
+
+
 def test_the_parts_of_a_text(text_file):
     text = data.read_text(text_file, dev=False)
     written = "".join(text.characters[i] for i in [*text.train, *text.held_out])
@@ -103,6 +115,7 @@ def test_what_is_written_has_the_probabilities_of_the_network():
     np.testing.assert_allclose(np.bincount(drawn, minlength=3) / len(drawn), expected, atol=0.012)
 
 
+@pytest.mark.full
 def test_a_run_reports_the_held_out_text(finished, text_file):
     results = json.loads((finished / "results.json").read_text())
     _, network = storage.load_from_run(finished)
@@ -128,9 +141,9 @@ def test_more_epochs_learn_the_text(text_file, tmp_path):
     assert json.loads((learned / "results.json").read_text())["test_nats"] < 0.6
 
 
-def test_sample_continues_a_prompt(finished, capsys):
+def test_sample_continues_a_prompt(made, capsys):
     def sample(*options):
-        status = main.main(["sample", str(finished), *options])
+        status = main.main(["sample", str(made), *options])
         out, err = capsys.readouterr()
         return status, out.removesuffix("\n"), err
 

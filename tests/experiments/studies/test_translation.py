@@ -80,7 +80,7 @@ def translator(request, fitted):
 def made(translator, model, tmp_path_factory):
     """A run folder with the untrained translator, for what needs no training."""
     folder = tmp_path_factory.mktemp("made")
-    (folder / "config.json").write_text('{"experiment": "translation"}')
+    (folder / "config.json").write_text('{"format_version": 1, "experiment": "translation"}')
     saved.save_translator(translator, model, 2, 0.6, RunFolder(folder))
     return folder
 
