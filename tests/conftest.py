@@ -15,10 +15,15 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Without --full, compile without optimization, also in workers and child processes: most programs run once."""
+    """Without --full, compile without optimization, also in workers and child processes: most programs run once.
+
+    Examples of docstrings then run only in the files that the command line gives: without any, none is searched for.
+    """
     if not config.getoption("--full"):
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
         jax.config.update("jax_disable_most_optimizations", True)
+        if not any(arg.split("::")[0].endswith(".py") for arg in config.args):
+            config.option.doctestmodules = False
 
 
 def pytest_collection_modifyitems(config, items):

@@ -10,6 +10,7 @@ from jaxnn import nn
 from scripts.benchmarks import lengths
 
 
+@pytest.mark.full
 def test_every_turn_compiles_and_medians_leave_out_the_first(monkeypatch):
     traced = []
     clock = iter([reading for turn in range(8) for reading in (0.0, float(turn))])  # before and after each turn

@@ -19,6 +19,7 @@ def test_hand_derived_gradients_need_no_more_than_automatic_ones(name):
 
 @pytest.mark.representatives("dense, relu")
 @pytest.mark.parametrize("name", memory.blocks(32))
+@pytest.mark.full
 def test_hand_derived_gradients_of_a_stack_need_no_more_memory(name):
     hand, auto = (memory.of_stack(memory.blocks(32)[name], 16, 32, 128, gradients) for gradients in ("hand", "auto"))
     assert hand.temporary <= auto.temporary

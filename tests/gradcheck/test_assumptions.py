@@ -32,12 +32,14 @@ def check_root(factor=1.0, **options):
     return gradcheck.custom(g, root, np.float32(0.7), fast=True, **options)
 
 
+@pytest.mark.full
 def test_a_gradient_right_in_the_precision_of_the_arguments_is_right_to_a_number_of_digits():
     report = check_root()
     assert report and report.counts["inexact"] and "right to" in report.verdict()
     assert not check_root(1 + 1e-4)
 
 
+@pytest.mark.full
 def test_the_caller_may_allow_an_error():
     assert not check_root(1 + 1e-4, rtol=1e-6)
     assert check_root(1 + 1e-4, rtol=1e-3)
@@ -183,6 +185,7 @@ def heron(a):
     return jax.lax.while_loop(lambda y: jnp.abs(y * y - a) > 1e-10, lambda y: (y + a / y) / 2, a)
 
 
+@pytest.mark.representatives("1.1")
 @pytest.mark.parametrize("factor", [1.0, 1.1])
 def test_difference_quotients_take_the_place_of_autodiff_where_f_has_a_while_loop(factor):
     g = ruled(heron, lambda a: (heron(a), heron(a)), lambda y, dy: (factor * dy / (2 * y),))
@@ -191,6 +194,7 @@ def test_difference_quotients_take_the_place_of_autodiff_where_f_has_a_while_loo
     assert "compared with difference quotients" in report.assumed[0]
 
 
+@pytest.mark.representatives("1.1")
 @pytest.mark.parametrize("factor", [1.0, 1.1])
 def test_difference_quotients_take_the_place_of_autodiff_where_f_is_a_callback(factor):
     def f(x):
@@ -204,6 +208,7 @@ def attention_weights(s, mask):
     return jax.nn.softmax(s + mask, -1)
 
 
+@pytest.mark.representatives("1.1")
 @pytest.mark.parametrize("factor", [1.0, 1.1])
 def test_a_mask_of_infinities_is_a_constant(factor):
     mask = np.where(np.tril(np.ones((4, 4))) > 0, 0, -np.inf).astype(np.float32)

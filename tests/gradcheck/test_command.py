@@ -217,6 +217,7 @@ def test_a_gradient_that_is_right_by_an_option(name, capsys):
     assert run(capsys, *arguments)[0] != 0
 
 
+@pytest.mark.full
 def test_kinks(capsys):
     arguments = ("jax.numpy:abs", "--backward", HERE + "absolute_backward", "--shape", "4", "--dtypes", "float32")
     assert run(capsys, *arguments, "--kinks", "any")[0] == 0

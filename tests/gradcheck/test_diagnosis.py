@@ -150,7 +150,7 @@ NAMED = {
     "nan where smooth: at other arguments": vjp(lambda x: x**3, lambda a, dy: (3 * dy * a[0] ** 3 / a[0],), P),
 }
 REPRESENTATIVES = (
-    "permutation: of a sort", "transpose: of a factor within", "missing 1/m: closed-over data"
+    "permutation: of a sort", "transpose: of a factor within"
 )  # fmt: skip
 
 

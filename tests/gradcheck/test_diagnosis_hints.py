@@ -64,6 +64,7 @@ def one_minus(args, dy):
     return ((1 - 1 / (1 + jnp.exp(args[0]))) * dy,)
 
 
+@pytest.mark.full
 def test_lost_digits_of_a_small_gradient_suggest_an_absolute_tolerance_with_which_the_check_passes():
     report = gradcheck.vjp(jax.nn.softplus, one_minus, X, dtypes=("float32",))
     assert [d.kind for d in report.diagnoses] == ["only in low precision"]

@@ -36,6 +36,7 @@ def by_point(report, dtype="float16"):
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid:RuntimeWarning")
+@pytest.mark.full
 def test_a_gradient_that_overflows_in_half_precision_where_f_does_is_noted():
     far = np.float16(1e4)
     assert lorentzian(far) == 0 and np.isnan(lorentzian_backward((far,), np.float16(1))[0])
@@ -65,6 +66,7 @@ def test_an_overflow_at_given_arguments_in_the_given_precision_is_wrong():
     assert wide and by_point(wide)["given, float16"] == "note"
 
 
+@pytest.mark.full
 def test_an_infinity_that_f_is_meant_to_have_is_no_overflow():
     mask = np.array([True, True, False])
 

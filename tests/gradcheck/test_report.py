@@ -266,6 +266,7 @@ LINES = {
 }
 
 
+@pytest.mark.representatives("moved", "of a pair", "of a rule")
 @pytest.mark.parametrize("name", LINES)
 def test_the_likely_line(name):
     function, check = LINES[name]

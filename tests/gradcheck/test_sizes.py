@@ -112,7 +112,7 @@ UNSEEN = {
 }
 
 
-@pytest.mark.representatives("labels of padding")
+@pytest.mark.full
 @pytest.mark.parametrize("name", UNSEEN)
 def test_a_mistake_that_the_given_arguments_do_not_show(name):
     check, test_point = UNSEEN[name]

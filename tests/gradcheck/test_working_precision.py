@@ -40,6 +40,7 @@ def check(f, backward, *args, **options):
 
 @pytest.mark.representatives("narrow_layer")
 @pytest.mark.parametrize("f", [layer, narrow_layer])
+@pytest.mark.full
 def test_what_runs_in_float32_alone_is_compared_at_other_sizes_and_transformed(f):
     report = check(f, layer_backward, X, W)
     assert report and "compared in float32" in report.assumed[0]

@@ -80,14 +80,15 @@ MEMBERS = {}
 TRAININGS = {"fit": fit, "skip": partial(fit, on_nan="skip"), "stream": fit_stream, "span": fit_in_row_space}
 
 
-def test_equal_networks_with_statistics_are_traced_once():
+def test_equal_networks_with_statistics_are_traced_once(full):
     fit_with_statistics()
     TRACED.clear()
-    for _ in range(50):
+    for _ in range(50 if full else 3):
         fit_with_statistics()
     assert not TRACED
 
 
+@pytest.mark.representatives("fit", "stream")
 @pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
 def test_equal_networks_objectives_and_optimizers_are_traced_once(train):
     train(new_objective(), jaxnn.optimizer("sgd", 0.1))
@@ -224,6 +225,7 @@ LOOPS = {
 
 # Those that compile in every round, whose programs are dropped in fewer rounds above, and variants of fit and predict.
 SLOW = [
+    "fit",
     "init",
     "predict",
     "fit with statistics",

@@ -173,6 +173,7 @@ def test_stated_slopes(x64):
     assert np.all((d_tanh[1:] > 0) & (d_tanh[1:] < 1e-8))
 
 
+@pytest.mark.representatives("1", "4")
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_identity_network_is_one_linear_map(depth, rng, x64):
     """W' = W_L ... W_1 and b' by the same products; under a sigmoid it is logistic regression, cost included."""

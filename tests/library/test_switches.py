@@ -23,19 +23,19 @@ from tests.helpers.registry import LAYER_CASES, LOSS_CASES, REGULARIZER_CASES, r
 SWITCHES = {
     "jax_numpy_dtype_promotion": (
         "strict",
-        ("fit_by_hand", "data_in_parts"),
+        ("data_in_parts",),
     ),
     "jax_numpy_rank_promotion": ("raise", ()),  # as all tests do
     "jax_debug_nans": (
         True,
         ("traced_graph",),
     ),
-    "jax_debug_infs": (True, ("fit_by_hand",)),
+    "jax_debug_infs": (True, ("traced_graph",)),
     "jax_check_tracer_leaks": (True, ("each_penalty",)),
     "jax_transfer_guard": ("disallow", ("fit_stream", "traced_graph")),
     "jax_enable_x64": (True, ("fit_stream",)),
     "jax_disable_jit": (True, ("each_penalty",)),
-    "jax_enable_checks": (True, ("predictions",)),
+    "jax_enable_checks": (True, ("traced_graph",)),
     "jax_debug_key_reuse": (True, ("fit_with_max_norm_and_dropout",)),
     "jax_default_matmul_precision": ("highest", ()),
     "jax_default_prng_impl": ("rbg", ("predictions",)),

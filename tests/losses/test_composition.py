@@ -19,7 +19,9 @@ M = 6
 X = RNG.normal(size=(M, 3)).astype(np.float32)
 LABELS, BOXES = np.array([0, 1, -1, 2, -1, 1]), RNG.normal(size=(M, 2)).astype(np.float32)
 PARTS = (jaxnn.dense(3), jaxnn.dense(2))
-PARAMS = tuple(part.init(jax.random.key(i), (3,))[0] for i, part in enumerate(PARTS))
+PARAMS = jax.jit(lambda *keys: tuple(part.init(key, (3,))[0] for part, key in zip(PARTS, keys, strict=True)))(
+    jax.random.key(0), jax.random.key(1)
+)
 SOFTMAX = jaxnn.softmax_cross_entropy(ignore=-1)
 
 

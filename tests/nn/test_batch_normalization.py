@@ -17,7 +17,7 @@ PARAMS = {"gamma": jnp.ones(2), "beta": jnp.zeros(2)}
 KEY = jax.random.key(0)
 NETWORK = jaxnn.chain(batch_norm(), jaxnn.dense(1))
 OBJECTIVE = jaxnn.objective(NETWORK, jaxnn.squared_error())
-START, _ = NETWORK.init(KEY, (3,))
+START = jax.jit(lambda key: NETWORK.init(key, (3,))[0])(KEY)
 X, Y = RNG.normal(size=(5, 3)).astype(np.float32), RNG.normal(size=5).astype(np.float32)
 
 

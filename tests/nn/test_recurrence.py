@@ -367,7 +367,7 @@ RECURRENT = nn.recurrent(nn.gru_cell(3))
 GIVEN = nn.recurrent(nn.gru_cell(3), state="given")
 PAIR = jaxnn.chain(nn.recurrent(nn.gru_cell(3)), nn.each_step(nn.identity()))
 X = np.ones((4, T, N_IN), "float32")
-PARAMS = nn.recurrent(nn.gru_cell(3)).init(jax.random.key(0), (T, N_IN))[0]
+PARAMS = jax.jit(lambda key: RECURRENT.init(key, (T, N_IN))[0])(jax.random.key(0))
 PARAMS_OF_PAIR = (PARAMS, ())
 
 

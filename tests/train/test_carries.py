@@ -22,7 +22,7 @@ X, Y = jaxnn.data.pieces(TEXT[:-1], BATCH, T), jaxnn.data.pieces(TEXT[1:], BATCH
 NETWORK = jaxnn.chain(nn.each_step(nn.embedding(6, 3)), nn.recurrent(nn.lstm_cell(4)), nn.each_step(jaxnn.dense(6)))
 LOSS = each_step_loss(jaxnn.softmax_cross_entropy())
 OBJECTIVE = jaxnn.objective(NETWORK, LOSS, carry=True)
-PARAMS = jax.jit(lambda key: NETWORK.init(key, nn.shapes_of(jnp.asarray(X)))[0])(jax.random.key(0))
+PARAMS = jax.jit(lambda key: NETWORK.init(key, nn.shapes_of(X))[0])(jax.random.key(0))
 ADAM = jaxnn.optimizer("adam", 0.02)
 
 

@@ -3,13 +3,13 @@
 import jax
 import jax.numpy as jnp
 
-from scripts.benchmarks.gradbench.case import normal, right, with_rule, wrong
+from scripts.benchmarks.gradbench.case import array, normal, right, with_rule, wrong
 
 T, D = 5, 3
 Q, K, V = normal(91, T, D), normal(92, T, D), normal(93, T, D)
 WEIGHTS = {"Wq": normal(94, D, D), "Wk": normal(95, D, D), "Wv": normal(96, D, D)}
-TABLE, INDEX = normal(97, 6, 3), jnp.asarray([1, 4, 1, 0, 2, 4, 1], jnp.int32)
-SEGMENTS, VALUES = jnp.asarray([0, 2, 1, 0, 0, 2], jnp.int32), normal(98, 6, 2)
+TABLE, INDEX = normal(97, 6, 3), array([1, 4, 1, 0, 2, 4, 1], jnp.int32)
+SEGMENTS, VALUES = array([0, 2, 1, 0, 0, 2], jnp.int32), normal(98, 6, 2)
 
 
 def attention(q, k, v):

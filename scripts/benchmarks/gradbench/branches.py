@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 
 from scripts.benchmarks.gradbench.activations import Z, elu
-from scripts.benchmarks.gradbench.case import Witness, integers, normal, simplex, uniform, with_rule, wrong
+from scripts.benchmarks.gradbench.case import Witness, array, integers, normal, simplex, uniform, with_rule, wrong
 
 X = normal(11, 6, 5)
 V = normal(12, 7)
 Y = integers(13, 2, 6)
-FAR = Witness((jnp.asarray([-1e4, -1e3, -1.0, 0.5, 1.0, 1e3, 1e4], jnp.float32),))
-ZEROS = Witness((jnp.asarray([-1.0, 0.0, 2.0, 0.0, -3.0], jnp.float32),))
+FAR = Witness((array([-1e4, -1e3, -1.0, 0.5, 1.0, 1e3, 1e4]),))
+ZEROS = Witness((array([-1.0, 0.0, 2.0, 0.0, -3.0]),))
 
 
 def elu_without_alpha(args, dy):
@@ -69,7 +69,7 @@ def tied_max_backward(args, dy):
     return (((pairs == pairs.max(1, keepdims=True)) * dy[:, None]).reshape(-1),)
 
 
-TIES = Witness((jnp.asarray([1.0, 1.0, 0.0, 2.0, 0.0, 0.0], jnp.float32),))
+TIES = Witness((array([1.0, 1.0, 0.0, 2.0, 0.0, 0.0]),))
 KINK = "only at the kink"
 AT_KINK = [
     wrong("relu: slope 1 at 0", "vjp", jax.nn.relu, lambda args, dy: (dy * (args[0] >= 0),), X, kinks="jax",
@@ -85,7 +85,7 @@ AT_KINK = [
     wrong("abs: x / |x|", "gradient", lambda x: jnp.sum(jnp.abs(x)), lambda x: x / jnp.abs(x), V, kind=KINK,
           witness=lambda: ZEROS),
     wrong("relu at zeros: slope 1", "vjp", jax.nn.relu, lambda args, dy: (dy * (args[0] >= 0),),
-          jnp.asarray([[-1.5, 0, 0.7], [0, 0, 2]], jnp.float32), kinks="jax", kind=KINK),
+          array([[-1.5, 0, 0.7], [0, 0, 2]]), kinks="jax", kind=KINK),
     wrong("safe norm: x / |x| at 0", "gradient", safe_norm, lambda x: x / jnp.sqrt(jnp.sum(x * x)), V, kind=KINK,
           witness=lambda: Witness((jnp.zeros(3),))),
     wrong("max of pairs: ties counted twice", "vjp", tied_max, tied_max_backward, normal(14, 8), kind=KINK,
@@ -155,8 +155,8 @@ def logsumexp(z):
     return jax.nn.logsumexp(z, axis=-1)
 
 
-FAR_2D = jnp.asarray([[1e4, 1, -1], [-1e4, -2e3, -1e4], [0.5, 1, 2]], jnp.float32)
-FAR_COST = Witness((jnp.asarray([1e4, -1e4, 1.0, -1e4, 1e4], jnp.float32), jnp.asarray([0, 1, 1, 0, 1], jnp.int32)))
+FAR_2D = array([[1e4, 1, -1], [-1e4, -2e3, -1e4], [0.5, 1, 2]])
+FAR_COST = Witness((array([1e4, -1e4, 1.0, -1e4, 1e4]), array([0, 1, 1, 0, 1], jnp.int32)))
 SATURATED = "only when saturated"
 FAR_OUT = [
     wrong("softplus: e^x / (1 + e^x)", "vjp", jax.nn.softplus, lambda args, dy: (dy * naive_sigmoid(args[0]),), X,

@@ -75,27 +75,42 @@ def wrong(
     return Case(name, form, f, manual, args, right=False, kind=kind, also=also, witness=witness, options=options)
 
 
+def array(values: Any, dtype: Any = jnp.float32) -> Any:
+    """Return a jax.Array of what NumPy computed and rounded: each drawing or rounding by JAX compiles a program."""
+    return jax.device_put(np.asarray(values, dtype))
+
+
 def normal(seed: int, *shape: int, scale: float = 1.0, dtype: Any = jnp.float32) -> Any:
-    # By NumPy: jax.random would compile a program for every shape.
-    # Rounded by NumPy: to JAX, that is a program for each shape.
-    return jnp.asarray((np.random.default_rng(seed).normal(size=shape) * scale).astype(dtype))
+    return array(np.random.default_rng(seed).normal(size=shape) * scale, dtype)
+
+
+def complex_normal(seed: int, *shape: int) -> Any:
+    real, imaginary = (np.asarray(normal(part, *shape)) for part in (seed, seed + 1))
+    return array(real + 1j * imaginary, jnp.complex64)
+
+
+def with_value(a: Any, place: Any, value: float) -> Any:
+    """Return the array with another value at a place, by NumPy: `at[place].set` compiles several programs."""
+    changed = np.array(a)
+    changed[place] = value
+    return array(changed, changed.dtype)
 
 
 def uniform(seed: int, *shape: int, low: float = 0.1, high: float = 0.9) -> Any:
-    return jnp.asarray(np.random.default_rng(seed).uniform(low, high, shape), jnp.float32)
+    return array(np.random.default_rng(seed).uniform(low, high, shape))
 
 
 def integers(seed: int, high: int, *shape: int) -> Any:
-    return jnp.asarray(np.random.default_rng(seed).integers(0, high, shape), jnp.int32)
+    return array(np.random.default_rng(seed).integers(0, high, shape), jnp.int32)
 
 
 def positive_definite(seed: int, n: int) -> Any:
     a = np.random.default_rng(seed).normal(size=(n, n))
-    return jnp.asarray(a @ a.T / n + np.eye(n), jnp.float32)
+    return array(a @ a.T / n + np.eye(n))
 
 
 def simplex(seed: int, m: int, k: int) -> Any:
-    return jnp.asarray(np.random.default_rng(seed).dirichlet(np.ones(k), m), jnp.float32)
+    return array(np.random.default_rng(seed).dirichlet(np.ones(k), m))
 
 
 def with_rule(f: Any, backward: Any) -> Any:

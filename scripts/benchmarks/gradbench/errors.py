@@ -4,7 +4,7 @@ import itertools
 
 import jax.numpy as jnp
 
-from scripts.benchmarks.gradbench.case import normal, with_rule, wrong
+from scripts.benchmarks.gradbench.case import normal, with_rule, with_value, wrong
 
 V = normal(161, 6)
 PARAMS = {"W": normal(162, 3, 4), "b": normal(163, 3)}
@@ -39,7 +39,7 @@ ERRORS = [
     wrong("a leaf forgotten", "vjp", dense, lambda args, dy: ({"W": dy.T @ args[1]}, dy @ args[0]["W"]), PARAMS, X),
     wrong("backward raises", "vjp", dense, raises, PARAMS, X),
     wrong("impure function", "vjp", impure, double, V),
-    wrong("NaN in an argument", "vjp", jnp.square, double, V.at[2].set(jnp.nan)),
+    wrong("NaN in an argument", "vjp", jnp.square, double, with_value(V, 2, jnp.nan)),
     wrong("an integer output", "vjp", lambda x: jnp.argmax(x), lambda args, dy: (jnp.zeros_like(args[0]),), V),
     wrong("gradient of a function that is not scalar", "gradient", jnp.square, lambda x: 2 * x, V),
     wrong("vacuous: the rule against itself", "custom", SINE, SINE, V),

@@ -2,8 +2,19 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from scripts.benchmarks.gradbench.case import Witness, integers, normal, right, uniform, with_rule, wrong
+from scripts.benchmarks.gradbench.case import (
+    Witness,
+    array,
+    integers,
+    normal,
+    right,
+    uniform,
+    with_rule,
+    with_value,
+    wrong,
+)
 
 X, V, P = normal(181, 5, 4), normal(182, 6), uniform(183, 6, low=0.3, high=2)
 EPSILON = "epsilon"
@@ -63,8 +74,8 @@ EPSILONS = [
     wrong("standardized columns: eps of 1e-3 for 1e-2", "vjp", standardized, standardized_backward, X, kind=EPSILON),
 ]  # fmt: skip
 
-SHARES = jnp.asarray([0.5, 2, 3, 0.2, 1.5], jnp.float32)[:, None]
-COUNTS = jnp.asarray([1, 4, 2, 5, 3], jnp.int32)
+SHARES = array([0.5, 2, 3, 0.2, 1.5])[:, None]
+COUNTS = array([1, 4, 2, 5, 3], jnp.int32)
 
 
 def share(x):
@@ -105,7 +116,7 @@ PER_ROW = [
     wrong("fourth powers of norms: |x|^2 forgotten", "vjp", norm_of_rows,
           lambda args, dy: (4 * dy[:, None] * args[0],), X, kind=ROW),
     wrong("means of segments: counts forgotten", "vjp", segment_means, lambda args, dy: (dy[args[1]], None), X,
-          jnp.asarray([0, 2, 2, 1, 2], jnp.int32), kind=ROW),
+          array([0, 2, 2, 1, 2], jnp.int32), kind=ROW),
     wrong("squares times counts: counts forgotten", "custom", per_row,
           with_rule(per_row, lambda args, dy: (2 * dy[:, None] * args[0] / args[0].shape[1],)), X, kind=ROW),
 ]  # fmt: skip
@@ -244,7 +255,7 @@ def geometric(x):
     return jnp.sum(x[:, 0] * x[:, 1] * x[:, 2])
 
 
-WITH_ZERO = jnp.asarray([2, 0, 3, -1], jnp.float32)
+WITH_ZERO = array([2, 0, 3, -1])
 NAN = "nan where smooth"
 ZERO = Witness((WITH_ZERO,))
 NANS = [
@@ -256,12 +267,12 @@ NANS = [
           (lambda x: (x**3, (x, x**3)), lambda r, dy: (3 * dy * r[1] / r[0],)), V, kind=NAN, witness=lambda: ZERO),
     wrong("square norm: by the norm", "vjp", square_norm, square_norm_by_norm, V, kind=NAN,
           witness=lambda: Witness((jnp.zeros(3),))),
-    wrong("angle, with x = 0: by y / x", "vjp", angle, angle_backward, jnp.asarray([1.0, 2, -1], jnp.float32),
-          jnp.asarray([2.0, 0, 1], jnp.float32), kind=NAN),
+    wrong("angle, with x = 0: by y / x", "vjp", angle, angle_backward, array([1.0, 2, -1]),
+          array([2.0, 0, 1]), kind=NAN),
     wrong("square, below 0: by its logarithm", "vjp", lambda x: x * x, square_by_logarithm, V, kind=NAN,
           also=["only for z < 0"]),
     wrong("products of rows, with a 0: product / x", "gradient", geometric,
-          lambda x: jnp.prod(x, axis=1, keepdims=True) / x, X[:, :3].at[1, 2].set(0), kind=NAN),
+          lambda x: jnp.prod(x, axis=1, keepdims=True) / x, with_value(np.asarray(X)[:, :3], (1, 2), 0), kind=NAN),
 ]  # fmt: skip
 
 DATA, TARGETS, LABELS = normal(187, 6, 4), normal(188, 6), integers(189, 2, 6)

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scripts.benchmarks.gradbench.case import hard, integers, normal, simplex, uniform, with_rule
+from scripts.benchmarks.gradbench.case import array, hard, integers, normal, simplex, uniform, with_rule
 
 sigmoid = jax.nn.sigmoid
-FAR = jnp.asarray([-1e4, -300, -20, -0.5, 0.3, 15, 200, 1e4], jnp.float32)
-FAR_ROWS = jnp.asarray([[1e4, 1, -1e4], [9999, 1e4, -3], [-1e4, -1e4, -9999]], jnp.float32)
-WITH_ZEROS = jnp.asarray([[-1, 0, 2], [0, 0, -3]], jnp.float32)
+FAR = array([-1e4, -300, -20, -0.5, 0.3, 15, 200, 1e4])
+FAR_ROWS = array([[1e4, 1, -1e4], [9999, 1e4, -3], [-1e4, -1e4, -9999]])
+WITH_ZEROS = array([[-1, 0, 2], [0, 0, -3]])
 X, V = normal(131, 5, 3), normal(132, 9)
 BITS = integers(133, 2, 8)
 
@@ -196,12 +196,12 @@ HARD = [
          normal(145, 200_000)),
     hard("an integer argument", "vjp", lambda x, n: x[n] ** 3,
          lambda args, dy: (jnp.zeros_like(args[0]).at[args[1]].add(3 * args[0][args[1]] ** 2 * dy), None),
-         V, jnp.asarray([0, 3, 3, 8], jnp.int32)),
+         V, array([0, 3, 3, 8], jnp.int32)),
     hard("a mask of booleans", "vjp", masked, masked_backward, X, MASK),
     hard("a gradient that is zero", "vjp", lambda x: jnp.round(x), lambda args, dy: (0 * dy,), V),
     hard("a sum that cancels its gradient", "gradient", lambda x: jnp.sum(jax.nn.softmax(x)), jnp.zeros_like, V),
     hard("one-hot labels: softmax - y", "gradient", one_hot_cost, one_hot_gradient, normal(146, 4),
-         jnp.asarray([0, 0, 1, 0], jnp.float32)),
+         array([0, 0, 1, 0])),
     hard("soft labels that sum to 1", "gradient", one_hot_cost, one_hot_gradient, X, simplex(147, 5, 3)),
     hard("probabilities", "gradient", binary, binary_gradient, uniform(148, 8, low=0.02, high=0.98), BITS),
     hard("logarithm", "vjp", jnp.log, lambda args, dy: (dy / args[0],), POSITIVE),

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scripts.benchmarks.gradbench.case import normal, right, with_rule, wrong
+from scripts.benchmarks.gradbench.case import array, normal, right, with_rule, wrong
 
 X, V, W = normal(201, 5, 4), normal(202, 6), normal(203, 4, 3)
 LINEAR = "not linear in dy"
@@ -67,9 +67,9 @@ def interleaved(x):
 PERMUTED = "permutation"
 PERMUTATION = [
     wrong("sort: gathered, not scattered", "vjp", jnp.sort, lambda args, dy: (dy[jnp.argsort(args[0])],),
-          jnp.asarray([0.5, 3, -1, 2, 1, -4], jnp.float32), kind=PERMUTED),
+          array([0.5, 3, -1, 2, 1, -4]), kind=PERMUTED),
     wrong("sort: left sorted", "custom", jnp.sort, with_rule(jnp.sort, lambda args, dy: (dy,)),
-          jnp.asarray([0.5, 3, -1, 2, 1, -4], jnp.float32), kind=PERMUTED, also=["straight-through"]),
+          array([0.5, 3, -1, 2, 1, -4]), kind=PERMUTED, also=["straight-through"]),
     wrong("columns in another order: not put back", "vjp", columns,
           lambda args, dy: (2 * dy * args[0][:, ORDER],), X, kind=PERMUTED),
     wrong("reversal: not reversed back", "vjp", lambda x: jnp.sin(x[::-1]),
@@ -180,7 +180,7 @@ DIAGONAL = [
 RIGHT = [
     right("sort", "vjp", jnp.sort,
           lambda args, dy: (jnp.zeros_like(dy).at[jnp.argsort(args[0])].set(dy),),
-          jnp.asarray([0.5, 3, -1, 2, 1, -4], jnp.float32)),
+          array([0.5, 3, -1, 2, 1, -4])),
     right("x times Ax", "vjp", quadratic,
           lambda args, dy: (dy * (args[0] @ MATRIX.astype(dy.dtype)) + (dy * args[0]) @ MATRIX.astype(dy.dtype).T,),
           V),

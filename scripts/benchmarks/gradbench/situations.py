@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scripts.benchmarks.gradbench.case import Witness, normal, right, with_rule, wrong
+from scripts.benchmarks.gradbench.case import Witness, array, normal, right, with_rule, wrong
 
 V = normal(121, 7)
 ROWS = Witness((normal(122, 3, 7),), vmap=True)
@@ -158,7 +158,7 @@ def low(case_args, dtype):
 SMALL = normal(123, 6, scale=2e-4)
 LARGE = normal(124, 8, scale=300)
 TABLE = normal(125, 3000, 2)
-INDEX = jnp.asarray([2999, 5, 2051, 2051, 2057, 303, 2049, 515], jnp.int32)
+INDEX = array([2999, 5, 2051, 2051, 2057, 303, 2049, 515], jnp.int32)
 TALL = (normal(126, 2), normal(127, 6000, 2))
 F16, BF16 = jnp.float16, jnp.bfloat16
 PRECISION = [

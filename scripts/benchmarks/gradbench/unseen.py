@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from scripts.benchmarks.gradbench.case import Witness, integers, normal, right, uniform, with_rule, wrong
+from scripts.benchmarks.gradbench.case import Witness, array, integers, normal, right, uniform, with_rule, wrong
 
 X, V, ROW = normal(161, 5, 4), normal(162, 6), normal(163, 1, 4)
 W, B = normal(164, 4), normal(165, 4)
@@ -132,15 +132,15 @@ def weighted_by_class(z, y):
     return jnp.asarray([0.5, 2, 3], z.dtype)[y] * jnp.sin(z)
 
 
-PADDED = Witness((X, jnp.asarray([0, 2, 1, 0, 3], jnp.int32)))
-MARKED = Witness((X, jnp.asarray([-1, 2, 1, 0, -1], jnp.int32)))
-SHORT = Witness((X, jnp.asarray([4, 2, 1, 3, 4], jnp.int32)))
+PADDED = Witness((X, array([0, 2, 1, 0, 3], jnp.int32)))
+MARKED = Witness((X, array([-1, 2, 1, 0, -1], jnp.int32)))
+SHORT = Witness((X, array([4, 2, 1, 3, 4], jnp.int32)))
 FULL = jnp.full(5, 4, jnp.int32)
 WHOLE_NUMBERS = [
     wrong("padding 0: ignored, none given", "vjp", padded_cost, cost_without_padding, X,
-          jnp.asarray([1, 2, 3, 1, 1], jnp.int32), witness=lambda: PADDED),
+          array([1, 2, 3, 1, 1], jnp.int32), witness=lambda: PADDED),
     wrong("padding -1: ignored, none given", "vjp", marked_cost, cost_without_padding, X,
-          jnp.asarray([1, 0, 3, 2, 1], jnp.int32), witness=lambda: MARKED),
+          array([1, 0, 3, 2, 1], jnp.int32), witness=lambda: MARKED),
     wrong("padding -1: ignored, two given", "vjp", marked_cost, cost_without_padding, *MARKED.args),
     wrong("lengths: ignored, full rows given", "vjp", to_length,
           lambda args, dy: (2 * dy[:, None] * args[0], None), X, FULL, witness=lambda: SHORT),
@@ -149,14 +149,14 @@ WHOLE_NUMBERS = [
     wrong("mask: ignored, all true given", "vjp", kept, lambda args, dy: (dy * jnp.cos(args[0]), None), X,
           jnp.ones((5, 4), bool), witness=lambda: Witness((X, X > 0))),
     wrong("table's rows: overwritten, each given once", "vjp", lambda table, rows: table[rows],
-          lambda args, dy: (jnp.zeros_like(args[0]).at[args[1]].set(dy), None), X, jnp.asarray([3, 0, 1], jnp.int32),
-          also=["missing sum"], witness=lambda: Witness((X, jnp.asarray([3, 3, 1], jnp.int32)))),
+          lambda args, dy: (jnp.zeros_like(args[0]).at[args[1]].set(dy), None), X, array([3, 0, 1], jnp.int32),
+          also=["missing sum"], witness=lambda: Witness((X, array([3, 3, 1], jnp.int32)))),
     wrong("roll by half a turn: rolled on, not back", "vjp", shifted,
           lambda args, dy: (jnp.roll(dy, args[1]), None), V, jnp.int32(3), kind="permutation",
           witness=lambda: Witness((V, jnp.int32(1)))),
     wrong("weights of classes: that of class 1, the only one given", "vjp", weighted_by_class,
           lambda args, dy: (2 * dy * jnp.cos(args[0]), None), normal(170, 4), jnp.ones(4, jnp.int32),
-          also=["factor per row"], witness=lambda: Witness((normal(170, 4), jnp.asarray([0, 1, 2, 1], jnp.int32)))),
+          also=["factor per row"], witness=lambda: Witness((normal(170, 4), array([0, 1, 2, 1], jnp.int32)))),
 ]  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def log_add(a, b):
     return jnp.logaddexp(a, b)
 
 
-FAR = Witness((jnp.asarray([-40.0, -45, -50], jnp.float32),))
+FAR = Witness((array([-40.0, -45, -50]),))
 FAR_RIGHT = Witness((-FAR.args[0],))
 SATURATED, LOW = "only when saturated", "only in low precision"
 # Sums and differences whose digits are lost far out, where autodiff of f keeps all of them.
@@ -298,7 +298,7 @@ SECOND_ORDER = [
 ]  # fmt: skip
 
 RIGHT = [
-    right("padding 0", "vjp", padded_cost, padded_cost_backward, X, jnp.asarray([1, 0, 3, 1, 1], jnp.int32)),
+    right("padding 0", "vjp", padded_cost, padded_cost_backward, X, array([1, 0, 3, 1, 1], jnp.int32)),
     right("squared cost, m = 1", "vjp", line_cost, line_cost_backward, W, ROW, normal(168, 1)),
     right("rms norm of one row", "vjp", rms_norm, partial(rms_norm_backward, mean=LAST), ROW),
     right("log sigmoid", "vjp", jax.nn.log_sigmoid, lambda args, dy: (dy * jax.nn.sigmoid(-args[0]),),

@@ -72,6 +72,25 @@ def ladder_run(table, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def swept_run(table, tmp_path_factory):
+    """A run with one network, "best"."""
+    runs = tmp_path_factory.mktemp("runs")
+    argv = ["sweep", str(table), "--label", "y", "--epochs", "2", "--width", "3", "--depth", "1", "--seed", "0"]
+    assert main.main([*argv, "--learning-rate", "0.02", "--runs-dir", str(runs)]) == 0
+    (folder,) = runs.iterdir()
+    return folder
+
+
+def test_predictions_of_a_sweep_are_those_of_numpy(swept_run, tmp_path, capsys):
+    rows = [*rows_of_sites()[:50], *NEW]
+    capsys.readouterr()
+    got, err = predictions(capsys, swept_run, write(tmp_path / "new.csv", rows))
+    np.testing.assert_allclose(np.array(got)[:, 1], by_hand(swept_run, "best", rows), rtol=2e-5, atol=1e-6)
+    assert "not among the levels of training, first" in err
+    assert "site: 1 missing, taken as site 0" in err
+
+
 def test_levels_are_the_words_of_two_training_rows_and_rows_are_their_numbers(table):
     data, rows = read(table), rows_of_sites()
     site, *others = columns_of(data)
@@ -144,6 +163,7 @@ NEW = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["logistic", "one-hidden", "four-layers"])
 def test_predictions_are_those_of_numpy(ladder_run, name, tmp_path, capsys):
     rows = [*rows_of_sites()[:50], *NEW]
@@ -154,23 +174,23 @@ def test_predictions_are_those_of_numpy(ladder_run, name, tmp_path, capsys):
     assert "site: 1 missing, taken as site 0" in err
 
 
-def test_new_words_are_all_alike(ladder_run, tmp_path, capsys):
+def test_new_words_are_all_alike(swept_run, tmp_path, capsys):
     rows = [[word, 170, "red", "yes"] for word in ("never", "seen", "before")]
-    got, _ = predictions(capsys, ladder_run, write(tmp_path / "new.csv", rows))
+    got, _ = predictions(capsys, swept_run, write(tmp_path / "new.csv", rows))
     assert got[0] == got[1] == got[2]
 
 
-def test_columns_in_another_order_are_the_same(ladder_run, tmp_path, capsys):
+def test_columns_in_another_order_are_the_same(swept_run, tmp_path, capsys):
     rows = rows_of_sites()[:20]
     straight = write(tmp_path / "a.csv", rows)
     turned = write(tmp_path / "b.csv", [row[::-1] for row in rows], HEADER[::-1])
-    assert predictions(capsys, ladder_run, straight)[0] == predictions(capsys, ladder_run, turned)[0]
+    assert predictions(capsys, swept_run, straight)[0] == predictions(capsys, swept_run, turned)[0]
 
 
-def test_places_of_inputs_are_named_in_their_order(ladder_run, table, tmp_path):
+def test_places_of_inputs_are_named_in_their_order(swept_run, table, tmp_path):
     """Numbers and one-hot inputs come first, although the file has the sites first."""
-    options = read_config(ladder_run, find).options
-    place = read_rows(table, ladder_run, options).place
+    options = read_config(swept_run, find).options
+    place = read_rows(table, swept_run, options).place
     assert [place(i, i) for i in range(4)] == [
         f"column {name!r} in line {line}" for line, name in enumerate(["height", "color", "color", "site"], start=2)
     ]
@@ -220,14 +240,15 @@ def test_resumed_run_ends_the_same(table, ladder_run, tmp_path, monkeypatch, int
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_export_is_a_one_line_error(form, ladder_run, tmp_path, monkeypatch, capsys):
+def test_export_is_a_one_line_error(form, swept_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main.main(["export", str(ladder_run), "--to", form]) == 2
+    assert main.main(["export", str(swept_run), "--to", form]) == 2
     err = capsys.readouterr().err
-    assert "export needs a network that takes one array, got sites-four-layers, which embeds words" in err
+    assert "export needs a network that takes one array, got best, which embeds words" in err
     assert err.count("\n") == 1 and not [*tmp_path.iterdir()]
 
 
+@pytest.mark.full
 def test_stored_network_round_trip_and_damage(ladder_run, tmp_path):
     path = ladder_run / "sites-one-hidden.safetensors"
     network = load_network(path)

@@ -108,6 +108,7 @@ def probabilities(rows, classes):
 # What the run itself said
 
 
+@pytest.mark.representatives("npz")
 @pytest.mark.parametrize("kind", ["csv", "npz"])
 def test_test_rows_get_the_probabilities_of_the_run(kind, table, swept, of_arrays, predict, tmp_path):
     """The run's own test accuracy, and the probabilities that its data and its network give."""

@@ -1,5 +1,7 @@
 """Networks to exchange: dense ones of given arrays, and networks of all layers, on odd sizes and images not square."""
 
+from functools import cache
+
 import jax
 import numpy as np
 
@@ -285,6 +287,7 @@ SEQUENCES = {
 ALL = NETWORKS | SEQUENCES
 
 
+@cache
 def network(name):
     """The network with random params and statistics."""
     layers, in_shape, *dtype = ALL[name]

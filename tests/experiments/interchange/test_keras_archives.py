@@ -91,6 +91,7 @@ def archive(layers, kind="Sequential", weights=b""):
 CONV = dict(kernel_size=[3, 3], strides=[1, 1], dilation_rate=[1, 1], filters=2, padding="same", activation="linear")
 
 
+@pytest.mark.representatives("no layer", "no weights", "no archive")
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -107,6 +108,10 @@ CONV = dict(kernel_size=[3, 3], strides=[1, 1], dilation_rate=[1, 1], filters=2,
         ("[" * 100_000, "config.json must be that of a Keras 3 model, got RecursionError"),
         ("7", "config.json must be that of a Keras 3 model, got TypeError"),
         (None, "must be an archive that net.save('net.keras') wrote"),
+    ],
+    ids=[
+        *("no layer", "a name to escape", "channels first", "no activation", "causal", "another axis", "a bound"),
+        *("no options", "too many layers", "no weights", "too deep", "a number", "no archive"),
     ],
 )
 def test_what_is_not_read_is_one_line(folder, capsys, config, message):

@@ -40,9 +40,9 @@ LACKING = {
 """What a format cannot hold, with the reason."""
 CASES = [(form, name) for form in FORMATS if form != "stablehlo" for name in ALL]
 KEPT = {
-    *(("npz", name) for name in ("repeat", "words", "bidirectional", "transformer")),
-    *(("flax", name) for name in ("resnet", "transposed_odd", "norms", "bidirectional_last", "transformer")),
-    *(("keras", name) for name in ("transposed_odd", "avg_pool_inside", "bidirectional", "gru_before", "attention")),
+    ("npz", "words"),
+    *(("flax", name) for name in ("transposed_odd", "bidirectional_last")),
+    *(("keras", name) for name in ("avg_pool_inside", "gru_before")),
 }
 
 
@@ -90,7 +90,7 @@ def test_a_function_takes_any_number_of_sequences(name):
     function = jax.export.deserialize(bytearray(module("stablehlo").encode(stored))).call
     for m in (1, 3, 70):
         x = examples(stored.spec, m)
-        expected = stored.spec.model().predict_proba(stored.params, x, stored.stats)
+        expected = jax.jit(stored.spec.model().predict_proba)(stored.params, x, stored.stats)
         np.testing.assert_allclose(function(x), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -98,9 +98,7 @@ READ = [(form, name) for form, name in CASES if name not in LACKING.get(form, {}
 READ_OF_EACH = ("norms", "depthwise", "concat", "bidirectional", "attention")
 
 
-@pytest.mark.representatives(
-    *(f"{form}-{name}" for form, name in READ if form == "safetensors" or name in READ_OF_EACH)
-)
+@pytest.mark.representatives(*(f"{form}-{name}" for form, name in READ if name in READ_OF_EACH))
 @pytest.mark.parametrize(("form", "name"), READ, ids=lambda value: value)
 def test_export_and_import_of_all_layers_round_trip_bit_for_bit(tmp_path, form, name):
     stored, path = network(name), tmp_path / f"net{FORMATS[form].suffix}"

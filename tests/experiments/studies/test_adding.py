@@ -40,7 +40,8 @@ def test_epochs_have_other_batches_and_a_seed_determines_them():
         assert not np.array_equal(first, others)
 
 
-@pytest.mark.parametrize("cell", [nn.simple_cell(3), nn.lstm_cell(3)])
+@pytest.mark.representatives("simple")
+@pytest.mark.parametrize("cell", [nn.simple_cell(3), nn.lstm_cell(3)], ids=["simple", "lstm"])
 def test_norms_are_those_of_jax_grad_of_each_state(cell, x64):
     """The network from each time on, as a function of the state there."""
     rng = np.random.default_rng(2)
@@ -48,14 +49,12 @@ def test_norms_are_those_of_jax_grad_of_each_state(cell, x64):
     params = jax.tree.map(lambda a: a.astype("float64"), cell.init(jax.random.key(0), (2,)))
     given = nn.recurrent(cell, "last", state="given")
     state = tuple(jnp.zeros((4, *shape)) for shape in cell.state)
+    infer = jax.jit(lambda state, x: given.infer(params, (), (x, state)))
+    slope = jax.jit(jax.grad(lambda state, x: (dy * given.infer(params, (), (x, state))[0]).sum()))
     expected = []
     for t in range(1, 6):
-        _, state = given.infer(params, (), (x[:, t - 1 : t], state))
-
-        def loss(state, t=t):
-            return (dy * given.infer(params, (), (x[:, t:], state))[0]).sum()
-
-        gradient = jax.grad(loss)(state)[-1]
+        _, state = infer(state, x[:, t - 1 : t])
+        gradient = slope(state, x[:, t:])[-1]
         expected.append(jnp.sqrt((gradient**2).sum(axis=-1).mean()))
     np.testing.assert_allclose(gradients.norms_through_time(cell, params, x, dy), expected, rtol=1e-10)
 
@@ -66,6 +65,7 @@ def finished(tmp_path_factory):
     return short_runs.run(tmp_path_factory.mktemp("runs"), "adding", *options)
 
 
+@pytest.mark.full
 def test_a_short_run_holds_everything(finished):
     folder, _ = finished
     results = json.loads((folder / "results.json").read_text())

@@ -219,6 +219,7 @@ def test_data_are_searched_in_the_documented_folders(tmp_path, monkeypatch, writ
         find_files(tmp_path / "given")
 
 
+@pytest.mark.representatives("changes0-has no dataset train_set_x, only", "changes9-labels from 0 to 2, expected 0")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

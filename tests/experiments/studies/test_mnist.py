@@ -227,7 +227,7 @@ def test_maps_and_saliency_are_those_of_the_network():
     layers = nn.conv(2, 3), nn.relu(), nn.conv(3, 2), nn.tanh(), nn.flatten(), nn.dense(4)
     spec, options = LayersSpec(nn.chain(*layers), (5, 5, 1)), ((1, 1), "same", (1, 1), 1)
     with jax.enable_x64(True):
-        params = spec.model().init(jax.random.key(0))
+        params = jax.jit(spec.model().init)(jax.random.key(0))
         x, y = random.normal(size=(3, 5, 5, 1)), np.array([3, 0, 1])
         first, second = convolutional.feature_maps(spec, params, x)
         expected = np.maximum(windows.convolution(x, params[0]["K"], params[0]["b"], *options), 0)
@@ -235,7 +235,7 @@ def test_maps_and_saliency_are_those_of_the_network():
         expected = np.tanh(windows.convolution(expected, params[2]["K"], params[2]["b"], *options))
         np.testing.assert_allclose(second, expected, atol=1e-12)
 
-        slopes, outputs = convolutional.saliency(spec, params, x, y), spec.model().outputs
+        slopes, outputs = convolutional.saliency(spec, params, x, y), jax.jit(spec.model().outputs)
         direction = 1e-5 * random.normal(size=x.shape)
         difference = (outputs(params, x + direction) - outputs(params, x - direction)) / 2
         expected = np.asarray(difference)[np.arange(3), y]

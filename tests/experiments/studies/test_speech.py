@@ -548,8 +548,8 @@ def test_a_batch_of_sequences_is_what_the_networks_take():
     x = np.random.default_rng(0).normal(size=(2, 80, 32)).astype(np.float32)
     lengths = np.array([80, 30])
     recurrent = networks.CANDIDATES["recurrent"]
-    params = recurrent.network.init(jax.random.key(0), recurrent.in_shape)[0]
-    z = recurrent.network.infer(params, ((),) * 3, Sequences(x, lengths))
-    alone = recurrent.network.infer(params, ((),) * 3, x[1:, :30])
+    params = jax.jit(lambda key: recurrent.network.init(key, recurrent.in_shape)[0])(jax.random.key(0))
+    infer = jax.jit(lambda x: recurrent.network.infer(params, ((),) * 3, x))
+    z, alone = infer(Sequences(x, lengths)), infer(x[1:, :30])
     np.testing.assert_allclose(z[1:], alone, rtol=1e-4, atol=1e-5)
     assert networks.CANDIDATES["convolutional"].inputs(Sequences(x, lengths)) is x

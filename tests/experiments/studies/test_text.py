@@ -32,6 +32,18 @@ def finished(text_file, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def made(text_file, tmp_path_factory):
+    """A run folder with an untrained network, for what needs no training."""
+    folder, characters = tmp_path_factory.mktemp("made"), data.read_text(text_file, dev=False).characters
+    spec = networks.recurrent_network(len(characters), 8, 0.0, 10)
+    params = jax.jit(lambda key: spec.network.init(key, spec.example)[0])(jax.random.key(0))
+    stored = storage.StoredNetwork(spec, params, data.names_of(characters))
+    (folder / "config.json").write_text('{"format_version": 1, "experiment": "text"}')
+    (folder / "recurrent.safetensors").write_bytes(storage.encode(stored))
+    return folder
+
+
 def test_the_parts_of_a_text(text_file):
     text = data.read_text(text_file, dev=False)
     written = "".join(text.characters[i] for i in [*text.train, *text.held_out])
@@ -59,17 +71,19 @@ def test_names_of_characters_can_be_printed_and_read_back():
 
 def test_nats_are_those_of_each_prefix():
     spec = networks.recurrent_network(5, 4, 0.3, 10)
-    params = spec.network.init(jax.random.key(0), spec.example)[0]
+    params = jax.jit(lambda key: spec.network.init(key, spec.example)[0])(jax.random.key(0))
     text = np.array([0, 3, 1, 1, 4, 2], np.int32)
     nats = networks.nats_of_each(spec, params, text)
+    infer = jax.jit(lambda seen: spec.network.infer(params, (), seen)[0, -1])
     for i in range(1, 6):
-        z = np.asarray(spec.network.infer(params, (), text[None, :i])[0, -1], np.float64)
+        z = np.asarray(infer(text[None, :i]), np.float64)
         assert nats[i - 1] == pytest.approx(np.log(np.exp(z).sum()) - z[text[i]], rel=1e-5)
 
 
+@pytest.mark.full
 def test_nats_in_windows_are_those_of_the_last_characters_before():
     spec = networks.transformer(5, 8, 0.3, 6)
-    params = spec.network.init(jax.random.key(0), spec.example)[0]
+    params = jax.jit(lambda key: spec.network.init(key, spec.example)[0])(jax.random.key(0))
     text = np.random.default_rng(0).integers(0, 5, 300).astype(np.int32)
     run = jax.jit(lambda seen: spec.network.infer(params, (), seen[None])[0])
     nats = networks.nats_of_each(spec, params, text)
@@ -92,14 +106,16 @@ def test_a_transformer_writes_beyond_its_window(text_file, tmp_path, capsys):
 def test_what_is_written_has_the_probabilities_of_the_network():
     """One character after a prompt, drawn many times."""
     spec = networks.recurrent_network(3, 4, 0.0, 10)
-    params = jax.tree.map(lambda a: 3 * a, spec.network.init(jax.random.key(1), spec.example)[0])
+    drawn = jax.jit(lambda key: spec.network.init(key, spec.example)[0])(jax.random.key(1))
+    params = jax.tree.map(lambda a: 3 * np.asarray(a), drawn)
     prompt = np.tile(np.array([[0, 2, 1]], np.int32), (20_000, 1))
     drawn = networks.continuation(spec, params, prompt, 1, jax.random.key(2), 0.5)[:, 0]
-    z = np.asarray(spec.network.infer(params, (), prompt[:1])[0, -1], np.float64) / 0.5
+    z = np.asarray(jax.jit(spec.network.infer)(params, (), prompt[:1])[0, -1], np.float64) / 0.5
     expected = np.exp(z) / np.exp(z).sum()
     np.testing.assert_allclose(np.bincount(drawn, minlength=3) / len(drawn), expected, atol=0.012)
 
 
+@pytest.mark.full
 def test_a_run_reports_the_held_out_text(finished, text_file):
     results = json.loads((finished / "results.json").read_text())
     _, network = storage.load_from_run(finished)
@@ -117,6 +133,7 @@ def test_a_run_reports_the_held_out_text(finished, text_file):
     assert {path.name for path in finished.glob("*.png")} == {"learning-curves.png", "characters.png"}
 
 
+@pytest.mark.full
 def test_more_epochs_learn_the_text(text_file, tmp_path):
     """The lines are made by a rule, and half of their characters follow from those before."""
     options = ["--units", "32", "--n-steps", "20", "--epochs", "60", "--batch-size", "4", "--learning-rate", "0.02"]
@@ -124,9 +141,9 @@ def test_more_epochs_learn_the_text(text_file, tmp_path):
     assert json.loads((learned / "results.json").read_text())["test_nats"] < 0.6
 
 
-def test_sample_continues_a_prompt(finished, capsys):
+def test_sample_continues_a_prompt(made, capsys):
     def sample(*options):
-        status = main.main(["sample", str(finished), *options])
+        status = main.main(["sample", str(made), *options])
         out, err = capsys.readouterr()
         return status, out.removesuffix("\n"), err
 
@@ -196,6 +213,6 @@ def test_the_carry_is_trained():
     """The state at the end of a piece is where the next one begins: see `objective(carry=True)`."""
     spec = networks.recurrent_network(4, 3, 0.0, 5)
     objective = jaxnn.objective(spec.network, jaxnn.losses.each_step_loss(jaxnn.softmax_cross_entropy()), carry=True)
-    params = spec.network.init(jax.random.key(0), spec.example)[0]
+    params = jax.jit(lambda key: spec.network.init(key, spec.example)[0])(jax.random.key(0))
     batch = jaxnn.Batch(np.zeros((2, 5), np.int32), np.zeros((2, 5), np.int32))
     assert [a.shape for a in jax.tree.leaves(objective.start(params, batch))] == [(2, 3), (2, 3)]

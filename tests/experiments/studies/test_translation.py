@@ -11,6 +11,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.readers.errors import InvalidFileError
+from experiments.runs.folder import RunFolder
 from experiments.studies.translation import data, networks, report, saved, subwords
 from experiments.studies.translation.alignments import alignment
 from experiments.studies.translation.run import examples_of
@@ -55,8 +56,13 @@ def finished(request, sentences, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def fitted():
-    return subwords.read_subwords(subwords.fit_subwords([one for pair in PAIRS for one in pair], 90))
+def model():
+    return subwords.fit_subwords([one for pair in PAIRS for one in pair], 90)
+
+
+@pytest.fixture(scope="module")
+def fitted(model):
+    return subwords.read_subwords(model)
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -68,6 +74,15 @@ def translator(request, fitted):
     random = np.random.default_rng(0)
     params = jax.tree.map(lambda a: a + random.normal(0, 0.3, a.shape).astype("float32"), params)
     return networks.Translator(network, params, fitted, 12)
+
+
+@pytest.fixture(scope="module")
+def made(translator, model, tmp_path_factory):
+    """A run folder with the untrained translator, for what needs no training."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "config.json").write_text('{"format_version": 1, "experiment": "translation"}')
+    saved.save_translator(translator, model, 2, 0.6, RunFolder(folder))
+    return folder
 
 
 def test_the_parts_are_read_as_they_are(sentences):
@@ -96,6 +111,7 @@ def test_examples_are_shifted_by_one(fitted):
         assert words.lengths[i] == y.lengths[i]
 
 
+@pytest.mark.full
 def test_the_greedy_translation_is_that_of_the_network_of_training(translator):
     """A loop in Python over whole prefixes, of which the network that was trained gives each next subword."""
     network, params, fitted, longest = translator
@@ -174,6 +190,7 @@ def test_the_length_penalty_is_chosen_by_bleu():
     assert report.best_penalty({0.0: ["ein Mann", "ein"], 0.6: reference, 1.2: reference}, reference) == 0.6
 
 
+@pytest.mark.full
 def test_a_run_reports_the_translations(finished, sentences):
     folder, out, name = finished
     results = json.loads((folder / "results.json").read_text())
@@ -196,6 +213,7 @@ def test_a_run_reports_the_translations(finished, sentences):
     assert f'to translate a sentence: python -m experiments predict {folder} "A man in a red shirt."' in out
 
 
+@pytest.mark.full
 def test_predict_translates_a_sentence(finished, capsys):
     folder, *_ = finished
     assert main.main(["predict", str(folder), "  A dog \t jumps outside. "]) == 0
@@ -234,8 +252,8 @@ def test_it_learns_to_translate(sentences, tmp_path):
         (["a" * 1001], "at most 1000 characters, got 1001"),
     ],
 )
-def test_a_sentence_must_be_one(finished, argv, message, capsys):
-    assert main.main(["predict", str(finished[0]), *argv]) == 2
+def test_a_sentence_must_be_one(made, argv, message, capsys):
+    assert main.main(["predict", str(made), *argv]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -243,8 +261,8 @@ def test_a_sentence_must_be_one(finished, argv, message, capsys):
 
 @pytest.mark.parametrize("name", ["network.npz", "subwords.model", "decoding.json"])
 @pytest.mark.parametrize("content", [b"", b"{}", b"\0" * 100, None])
-def test_a_damaged_run_is_one_line(finished, name, content, tmp_path, capsys):
-    for path in finished[0].iterdir():
+def test_a_damaged_run_is_one_line(made, name, content, tmp_path, capsys):
+    for path in made.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / name).unlink()
     if content is not None:

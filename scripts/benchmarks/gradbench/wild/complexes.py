@@ -2,11 +2,7 @@
 
 import jax.numpy as jnp
 
-from scripts.benchmarks.gradbench.case import normal, wild, with_rule
-
-
-def complex_normal(seed, *shape):
-    return normal(seed, *shape) + 1j * normal(seed + 1, *shape)
+from scripts.benchmarks.gradbench.case import array, complex_normal, normal, wild, with_rule, with_value
 
 
 def spectrum_bwd(z, dy):
@@ -104,14 +100,14 @@ WILD = [
          normal(435, 6), source="jax.scipy.signal.periodogram"),
     wild("complex exponential", "custom", jnp.exp, with_rule(jnp.exp, lambda args, dy: (dy * jnp.exp(args[0]),)), Z,
          source="jax.numpy.exp"),
-    wild("magnitude, one number 0", "vjp", jnp.abs, magnitude_backward, Z.at[1].set(0), source="torch.abs"),
+    wild("magnitude, one number 0", "vjp", jnp.abs, magnitude_backward, with_value(Z, 1, 0), source="torch.abs"),
     wild("phase", "vjp", jnp.angle, phase_backward, Z, source="jax.numpy.angle"),
     wild("rotation of a qubit: shift rule", "gradient", expectation, expectation_gradient, jnp.float32(0.7),
          complex_normal(436, 2), source="tensorcircuit.experimental.parameter_shift_grad"),
     wild("energy of a state under a Hermitian matrix", "gradient", energy, energy_gradient, complex_normal(438, 2),
          HERMITIAN, source="netket.vqs.MCState.expect_and_grad"),
     wild("modReLU: the length is thresholded", "vjp", mod_relu, mod_relu_backward, Z,
-         jnp.asarray([-0.5, -0.2, -3, -0.1], jnp.float32), source="modReLU of unitary recurrent networks",
+         array([-0.5, -0.2, -3, -0.1]), source="modReLU of unitary recurrent networks",
          domain={"b": lambda b: jnp.minimum(b, -0.05)}),
     wild("complex matrix product", "rule", lambda a, b: a @ b,
          (lambda a, b: (a @ b, (a, b)), lambda r, dy: (dy @ r[1].T, r[0].T @ dy)), complex_normal(440, 2, 3),

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from scripts.benchmarks.gradbench.case import integers, normal, wild, with_rule
+from scripts.benchmarks.gradbench.case import array, integers, normal, wild, with_rule
 
 
 def largest(x):
@@ -113,12 +113,12 @@ WILD = [
     wild("loss with the number of hits", "custom", loss_and_hits, with_rule(loss_and_hits, loss_and_hits_backward),
          X, integers(426, 3, 4), source="flax examples, compute_metrics"),
     wild("means of segments with their counts", "vjp", segment_means, segment_means_backward, normal(427, 6),
-         jnp.asarray([0, 2, 2, 0, 0, 2], jnp.int32), source="jraph.segment_mean"),
+         array([0, 2, 2, 0, 0, 2], jnp.int32), source="jraph.segment_mean"),
     wild("square root with the number of steps", "rule", root_and_steps,
          (lambda a: (lambda out: (out, out[0]))(root_and_steps(a)), lambda y, dy: (dy[0] / (2 * y),)),
          jnp.float32(3), domain="positive"),
     wild("position in a histogram with its bin", "vjp", bin_of, bin_of_backward,
-         jnp.asarray([0.2, 0.9, 1.7, 0.4], jnp.float32), jnp.asarray([0, 0.5, 1, 2], jnp.float32),
+         array([0.2, 0.9, 1.7, 0.4]), array([0, 0.5, 1, 2]),
          source="jax.numpy.digitize", domain={"edges": "ordered"}),
     wild("norm as fraction and exponent", "vjp", unscaled_norm, unscaled_norm_backward, normal(428, 4),
          source="jax.numpy.frexp"),

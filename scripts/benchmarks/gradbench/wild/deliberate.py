@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from scripts.benchmarks.gradbench.case import normal, uniform, wild, with_rule
+from scripts.benchmarks.gradbench.case import array, normal, uniform, wild, with_rule
 
 
 def one_hot_of_largest(x):
@@ -104,7 +104,7 @@ WILD = [
     wild("squares with a clipped gradient", "gradient", clipped_squares, lambda x: jnp.clip(x, -1, 1), X,
          source="DQN's clipped error", instead=huber),
     wild("eight bits, with a learned range", "vjp", quantized, quantized_backward,
-         jnp.asarray([-9, -0.53, 0.21, 3.37, 11], jnp.float32), jnp.float32(0.05),
+         array([-9, -0.53, 0.21, 3.37, 11]), jnp.float32(0.05),
          source="torch.fake_quantize_per_tensor_affine", instead=quantized_instead, domain={"scale": "positive"}),
     wild("nearest code, straight through", "vjp", nearest, lambda args, dy: (dy, jnp.zeros_like(args[1])),
          normal(494, 4, 2), normal(495, 3, 2), source="vector_quantize_pytorch.VectorQuantize",
@@ -112,7 +112,7 @@ WILD = [
     wild("temporal difference: the target is held", "gradient", temporal_difference, temporal_difference_gradient,
          normal(496, 5), normal(497, 5), uniform(498, 5), source="rlax.td_learning", instead=held),
     wild("embedding: the row of the padding stays", "vjp", embedding, embedding_backward, normal(499, 5, 3),
-         jnp.asarray([0, 3, 1, 0, 3], jnp.int32), source="torch.nn.Embedding, padding_idx",
+         array([0, 3, 1, 0, 3], jnp.int32), source="torch.nn.Embedding, padding_idx",
          instead=embedding_without_padding),
     wild("half of the gradient", "custom", lambda x: x, with_rule(lambda x: x, lambda args, dy: (dy / 2,)), X,
          source="MuZero's scale_gradient", instead=halved),

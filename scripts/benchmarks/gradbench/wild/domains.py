@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from scripts.benchmarks.gradbench.case import normal, positive_definite, simplex, uniform, wild, with_rule
+from scripts.benchmarks.gradbench.case import array, normal, positive_definite, simplex, uniform, wild, with_rule
 
 digamma, gammaln = jax.scipy.special.digamma, jax.scipy.special.gammaln
 
@@ -147,7 +147,7 @@ def spread(x):
     return jnp.clip(x, -0.95, 0.95)
 
 
-KNOTS, CUTS = jnp.asarray([-1, -0.2, 0.5, 1.5], jnp.float32), jnp.asarray([-1, 0.3, 1.1], jnp.float32)
+KNOTS, CUTS = array([-1, -0.2, 0.5, 1.5]), array([-1, 0.3, 1.1])
 Q = normal(371, 4)
 WILD = [
     wild("Gaussian density", "gradient", gaussian, gaussian_gradient, normal(372, 3), normal(373, 3),
@@ -159,7 +159,7 @@ WILD = [
     wild("logarithm of a matrix", "custom", logm, with_rule(logm, logm_backward), positive_definite(377, 3),
          source="pyriemann.utils.base.logm", domain="positive definite"),
     wild("linear interpolation with its knots", "vjp", jnp.interp, interpolate_backward,
-         jnp.asarray([-0.7, 0.1, 0.8, 1.2, 3, -2], jnp.float32), KNOTS, normal(378, 4), source="jax.numpy.interp",
+         array([-0.7, 0.1, 0.8, 1.2, 3, -2]), KNOTS, normal(378, 4), source="jax.numpy.interp",
          domain={"xp": increasing}),
     wild("ordinal regression with ordered cuts", "vjp", ordinal, ordinal_backward, jnp.float32(0.4), CUTS,
          jnp.int32(2), source="numpyro.distributions.OrderedLogistic", domain={"cuts": "ordered"}),
@@ -173,7 +173,7 @@ WILD = [
     wild("logit", "rule", lambda p: jnp.log(p) - jnp.log1p(-p),
          (lambda p: (jnp.log(p) - jnp.log1p(-p), p), lambda p, dy: (dy / (p * (1 - p)),)), uniform(383, 6),
          source="scipy.special.logit", domain="unit interval"),
-    wild("rotation by a unit quaternion", "vjp", rotated, rotated_backward, unit(Q), normal(384, 3),
+    wild("rotation by a unit quaternion", "vjp", rotated, rotated_backward, jax.jit(unit)(Q), normal(384, 3),
          source="e3nn.o3.quaternion_to_matrix", domain={"q": unit}),
     wild("arccosine between -1 and 1", "vjp", jnp.arccos, acos_backward, uniform(385, 5, low=-0.9), source="torch.acos",
          domain={"x": spread}),

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from scripts.benchmarks.gradbench.case import integers, normal, uniform, wild
+from scripts.benchmarks.gradbench.case import array, integers, normal, uniform, wild
 
 lse = jax.nn.logsumexp
 A, B = 0.7978845608028654, 0.044715
@@ -188,7 +188,7 @@ def swiglu_bwd(residuals, dy):
     return dy * up * s * (1 + gate * (1 - s)), dy * gate * s
 
 
-H, LABELS = normal(321, 5, 4), jnp.asarray([0, 7, 3, 3, 5], jnp.int32)
+H, LABELS = normal(321, 5, 4), array([0, 7, 3, 3, 5], jnp.int32)
 X, Q, K, V = normal(322, 3, 6), normal(323, 4, 4), normal(324, 4, 4), normal(325, 4, 2)
 ONE_HOT = jax.nn.one_hot(integers(326, 6, 3), 6)
 WILD = [

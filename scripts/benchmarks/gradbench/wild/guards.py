@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from scripts.benchmarks.gradbench.case import normal, uniform, wild
+from scripts.benchmarks.gradbench.case import array, normal, uniform, wild, with_value
 
 
 def safe_norm(x, *, min_norm=1e-6):
@@ -127,35 +127,35 @@ def branch_product(x, y):
     return jnp.where(y == 0, 0, x * y)
 
 
-ROWS = normal(311, 4, 3).at[1].set(0)
+ROWS = with_value(normal(311, 4, 3), 1, 0)
 WILD = [
     wild("norm of rows, one of them 0", "vjp", safe_norm, safe_norm_backward, ROWS, source="optax.safe_norm",
          min_norm=0.01),
-    wild("x log y with zeros", "vjp", xlogy, xlogy_backward, jnp.asarray([0, 1.5, 0, 2, -1], jnp.float32),
+    wild("x log y with zeros", "vjp", xlogy, xlogy_backward, array([0, 1.5, 0, 2, -1]),
          uniform(312, 5), source="scipy.special.xlogy", domain={"y": "positive"}),
     wild("Poisson loss, counts and rates of 0", "gradient", poisson, poisson_gradient,
-         jnp.asarray([0, 0.5, 2, 0, 3], jnp.float32), jnp.asarray([0, 1, 3, 0, 2], jnp.int32),
+         array([0, 0.5, 2, 0, 3]), array([0, 1, 3, 0, 2], jnp.int32),
          source="torch.nn.PoissonNLLLoss"),
     wild("binary cross entropy of clipped probabilities", "vjp", binary, binary_backward,
-         jnp.asarray([0, 1, 0.3, 0.9, 0, 1], jnp.float32), jnp.asarray([1, 0, 1, 0, 0, 1], jnp.int32),
+         array([0, 1, 0.3, 0.9, 0, 1]), array([1, 0, 1, 0, 0, 1], jnp.int32),
          source="keras.losses.binary_crossentropy", epsilon=0.01),
     wild("square root, 0 for negative numbers", "vjp", safe_sqrt,
          lambda args, dy: (jnp.where(args[0] > 0, dy / (2 * jnp.sqrt(jnp.where(args[0] > 0, args[0], 1))), 0),),
-         jnp.asarray([-1, 0.25, 2, -0.5, 4], jnp.float32)),
+         array([-1, 0.25, 2, -0.5, 4])),
     wild("sin x / x at 0 and near it", "vjp", sinc, sinc_backward,
-         jnp.asarray([0, 1e-3, -0.2, 0.49, 2, -7], jnp.float32), source="jax.numpy.sinc"),
+         array([0, 1e-3, -0.2, 0.49, 2, -7]), source="jax.numpy.sinc"),
     wild("log(1 - exp(-x))", "vjp", log1mexp, lambda args, dy: (dy / jnp.expm1(args[0]),),
-         jnp.asarray([0.01, 0.5, 0.7, 3, 9], jnp.float32), source="tfp.math.log1mexp", domain="positive"),
+         array([0.01, 0.5, 0.7, 3, 9]), source="tfp.math.log1mexp", domain="positive"),
     wild("distances between particles, 0 on the diagonal", "vjp", distances, distances_backward, normal(313, 4, 3),
          source="jax_md.space.distance"),
     wild("unit vectors, one of length 0", "rule", lambda x: normalize(x, eps=0.25), (normalize_fwd, normalize_bwd),
          ROWS, source="torch.nn.functional.normalize"),
     wild("energy with a smooth cutoff", "vjp", cutoff_energy, cutoff_energy_backward,
-         jnp.asarray([0.5, 1, 1.5, 2, 3], jnp.float32), source="jax_md.energy.multiplicative_isotropic_cutoff",
+         array([0.5, 1, 1.5, 2, 3]), source="jax_md.energy.multiplicative_isotropic_cutoff",
          domain="positive"),
     wild("a product that `where` hides at y = 0", "vjp", branch_product, lambda args, dy: (dy * args[1], dy * args[0]),
-         normal(314, 4), jnp.asarray([0, 1, -2, 0], jnp.float32)),
+         normal(314, 4), array([0, 1, -2, 0])),
     wild("logistic loss split by sign", "vjp", lambda x: jnp.where(x > 0, x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x))),
-         lambda args, dy: (dy * jax.nn.sigmoid(args[0]),), jnp.asarray([-30, -1, 0, 2, 30], jnp.float32),
+         lambda args, dy: (dy * jax.nn.sigmoid(args[0]),), array([-30, -1, 0, 2, 30]),
          source="tf.nn.sigmoid_cross_entropy_with_logits"),
 ]  # fmt: skip

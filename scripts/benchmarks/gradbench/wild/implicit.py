@@ -2,9 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from scripts.benchmarks.gradbench.case import normal, positive_definite, wild, with_rule
+from scripts.benchmarks.gradbench.case import array, normal, positive_definite, wild, with_rule
 
 
 def sym(a):
@@ -170,7 +171,7 @@ def steady_covariance_gradient(q):
     return (1 + (q + 2) / jnp.sqrt(q * q + 4 * q)) / 2
 
 
-SHIFT = 3 * jnp.eye(3, dtype=jnp.float32)
+SHIFT = array(3 * np.eye(3))
 WILD = [
     wild("root of a cubic: Newton in a while_loop", "rule", cubic_root,
          (lambda a, b: (lambda x: (x, (a, x)))(cubic_root(a, b)), cubic_root_bwd), jnp.float32(1.5), jnp.float32(-2),

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from scripts.benchmarks.gradbench.case import normal, wild
+from scripts.benchmarks.gradbench.case import array, normal, wild
 
 
 def hinge(scores, targets):
@@ -124,33 +124,33 @@ def huber_backward(args, dy):
     return dz, -dz, jnp.sum(dy * jnp.maximum(jnp.abs(error) - delta, 0))
 
 
-SCORES = jnp.asarray([1, 0.5, -1.25, 2, -1], jnp.float32)
-SIGNS = jnp.asarray([1, -1, 1, -1, -1], jnp.float32)
-STEPS = jnp.asarray([[1, 1, 2], [1, 3, 2], [0, 3, 5]], jnp.float32)
-TRIPLETS = jnp.asarray([[[0, 0], [1, 2]], [[1, 0], [0, 1]], [[1, 1], [3, 1]]], jnp.float32)
+SCORES = array([1, 0.5, -1.25, 2, -1])
+SIGNS = array([1, -1, 1, -1, -1])
+STEPS = array([[1, 1, 2], [1, 3, 2], [0, 3, 5]])
+TRIPLETS = array([[[0, 0], [1, 2]], [[1, 0], [0, 1]], [[1, 1], [3, 1]]])
 WILD = [
     wild("hinge loss on its margin", "vjp", hinge, hinge_backward, SCORES, SIGNS, source="optax.losses.hinge_loss"),
     wild("relu6 at 0 and 6", "vjp", relu6, lambda args, dy: (dy * ((args[0] > 0) & (args[0] < 6)),),
-         jnp.asarray([-2, 0, 3.5, 6, 9], jnp.float32), source="jax.nn.relu6"),
+         array([-2, 0, 3.5, 6, 9]), source="jax.nn.relu6"),
     wild("soft threshold at the threshold", "vjp", soft_threshold, soft_threshold_backward,
-         jnp.asarray([-2, -0.5, 0, 0.25, 0.5, 1.5], jnp.float32), source="jaxopt.prox.prox_lasso", l1reg=0.5),
+         array([-2, -0.5, 0, 0.25, 0.5, 1.5]), source="jaxopt.prox.prox_lasso", l1reg=0.5),
     wild("projection onto the simplex, an entry on the threshold", "rule", onto_simplex,
-         (lambda x: (onto_simplex(x),) * 2, onto_simplex_backward), jnp.asarray([0.75, 0, 0.25, -0.5], jnp.float32),
+         (lambda x: (onto_simplex(x),) * 2, onto_simplex_backward), array([0.75, 0, 0.25, -0.5]),
          source="optax.projections.projection_simplex"),
     wild("projection onto a ball, a point on the sphere", "vjp", onto_ball, onto_ball_backward,
-         jnp.asarray([3, 0, -4], jnp.float32), source="optax.projections.projection_l2_ball", scale=5.0),
+         array([3, 0, -4]), source="optax.projections.projection_l2_ball", scale=5.0),
     wild("max pooling: the first of equal entries", "vjp", max_pool, max_pool_backward,
-         jnp.asarray([1, 1, 0, 2, -1, -3, 4, 4], jnp.float32), source="flax.linen.max_pool"),
+         array([1, 1, 0, 2, -1, -3, 4, 4]), source="flax.linen.max_pool"),
     wild("median of six, two equal below the middle", "vjp", jnp.median, median_backward,
-         jnp.asarray([5, 1, 1, 3, 7, 9], jnp.float32), source="torch.median"),
+         array([5, 1, 1, 3, 7, 9]), source="torch.median"),
     wild("mean of the two largest losses, a tie at the cut", "gradient", worst_two, worst_two_gradient,
-         jnp.asarray([2, 0.5, 2, 3, 1], jnp.float32)),
+         array([2, 0.5, 2, 3, 1])),
     wild("total variation with equal neighbors", "gradient", total_variation, total_variation_gradient, STEPS,
          source="tf.image.total_variation"),
     wild("triplet loss on its margin", "vjp", triplet, triplet_backward, *TRIPLETS,
          source="optax.losses.triplet_margin_loss", margin=1.0),
     wild("pinball loss, one residual 0, the quantile a Python float", "gradient", pinball, pinball_gradient,
-         jnp.asarray([1, 2, 3, -1], jnp.float32), jnp.asarray([1, 2.5, 2, 0], jnp.float32), 0.7,
+         array([1, 2, 3, -1]), array([1, 2.5, 2, 0]), 0.7,
          source="sklearn.metrics.mean_pinball_loss", domain={"alpha": "unit interval"}),
     wild("huber loss with its delta", "vjp", huber, huber_backward, normal(301, 6, scale=2), normal(302, 6),
          jnp.float32(0.75), source="optax.losses.huber_loss"),

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scripts.benchmarks.gradbench.case import integers, normal, wild
+from scripts.benchmarks.gradbench.case import array, integers, normal, wild
 
 
 def padded_cross_entropy(logits, labels):
@@ -123,20 +123,20 @@ def masked_moments_backward(args, dy):
 CAUSAL = np.tril(np.ones((4, 4), bool))
 WILD = [
     wild("cross entropy, labels of -100 are padding", "gradient", padded_cross_entropy, padded_cross_entropy_gradient,
-         normal(451, 5, 3), jnp.asarray([0, -100, 2, 1, -100], jnp.int32), source="torch.nn.CrossEntropyLoss"),
+         normal(451, 5, 3), array([0, -100, 2, 1, -100], jnp.int32), source="torch.nn.CrossEntropyLoss"),
     wild("softmax under a bias of -inf", "vjp", biased_softmax, biased_softmax_backward, normal(452, 4, 4),
          np.where(CAUSAL, 0, -np.inf).astype(np.float32), source="flax.linen.make_causal_mask"),
     wild("attention under a mask of booleans", "vjp", masked_attention, masked_attention_backward, normal(453, 4, 2),
          normal(454, 4, 2), normal(455, 4, 2), CAUSAL, source="x_transformers.Attend"),
     wild("softmax within segments", "vjp", segment_softmax, segment_softmax_backward, normal(456, 6),
-         jnp.asarray([0, 0, 2, 2, 2, 0], jnp.int32), source="jraph.segment_softmax", num_segments=4),
+         array([0, 0, 2, 2, 2, 0], jnp.int32), source="jraph.segment_softmax", num_segments=4),
     wild("largest of each segment, one is empty, one has a tie", "vjp", segment_max, segment_max_backward,
-         jnp.asarray([1, 2, 2, -1, 0.5], jnp.float32), jnp.asarray([0, 0, 0, 3, 1], jnp.int32),
+         array([1, 2, 2, -1, 0.5]), array([0, 0, 0, 3, 1], jnp.int32),
          source="jax.ops.segment_max"),
     wild("messages along the edges of a graph", "vjp", messages, messages_backward, normal(457, 4, 2), normal(458, 5),
          integers(459, 4, 5), integers(460, 4, 5), source="jraph.GraphConvolution"),
     wild("means of padded rows", "vjp", mean_of_lengths, mean_of_lengths_backward, normal(461, 3, 4),
-         jnp.asarray([4, 2, 0], jnp.int32), source="keras.layers.GlobalAveragePooling1D"),
+         array([4, 2, 0], jnp.int32), source="keras.layers.GlobalAveragePooling1D"),
     wild("relative position bias", "rule", relative_bias,
          (lambda s, table: (relative_bias(s, table), (s, table)), relative_bias_backward), normal(462, 4, 4),
          normal(463, 5), source="x_transformers.RelativePositionBias"),

@@ -151,7 +151,7 @@ A = simplex(361, 1, 4)[0]
 WILD = [
     wild("equilibrium of a layer: twelve steps", "rule", equilibrium,
          (lambda W, x: (lambda z: (z, (W, z)))(equilibrium(W, x)), equilibrium_bwd),
-         contraction(normal(362, 4, 4), 0)[0], normal(363, 4),
+         jax.jit(contraction)(normal(362, 4, 4), 0)[0], normal(363, 4),
          source="JAX documentation, custom_vjp: fixed_point", rtol=3e-3, domain=contraction),
     wild("entropic transport by the envelope theorem", "gradient", transport_cost, transport_gradient,
          uniform(364, 4, 3, low=0, high=2), A, simplex(365, 1, 3)[0], source="ott.solvers.linear.sinkhorn",
@@ -160,8 +160,9 @@ WILD = [
          normal(366, 5), jnp.float32(0.5), rtol=1e-3,
          domain={"regularization": "unit interval"}),
     wild("spectral norm by power iteration", "gradient", lambda W: spectral_norm(W)[0], spectral_norm_gradient,
-         separated(normal(367, 4, 3)), source="flax.linen.SpectralNorm", rtol=1e-2, domain={"W": separated}),
+         jax.jit(separated)(normal(367, 4, 3)), source="flax.linen.SpectralNorm", rtol=1e-2, domain={"W": separated}),
     wild("orthogonal factor by Newton's iteration", "custom", polar,
-         with_rule(polar, lambda args, dQ: polar_bwd(polar_fwd(*args)[1], dQ)), near_orthogonal(normal(370, 3, 3)),
-         source="jax.scipy.linalg.polar", rtol=1e-3, domain={"G": near_orthogonal}),
+         with_rule(polar, lambda args, dQ: polar_bwd(polar_fwd(*args)[1], dQ)),
+         jax.jit(near_orthogonal)(normal(370, 3, 3)), source="jax.scipy.linalg.polar", rtol=1e-3,
+         domain={"G": near_orthogonal}),
 ]  # fmt: skip

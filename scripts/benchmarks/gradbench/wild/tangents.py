@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from scripts.benchmarks.gradbench.case import normal, uniform, wild
+from scripts.benchmarks.gradbench.case import array, normal, uniform, wild
 
 
 def with_jvp(f, *tangents):
@@ -108,10 +108,10 @@ ARCTAN = with_jvp(jnp.arctan2, lambda t, _, y, x: t * x / (x * x + y * y), lambd
 WILD = [
     wild("custom_jvp: relu, 0 at 0", "custom", lambda x: jnp.maximum(x, 0),
          with_jvp(lambda x: jnp.maximum(x, 0), lambda t, y, x: jnp.where(x > 0, t, 0)),
-         jnp.asarray([-1, 0, 2, 0, -3], jnp.float32), source="jax.nn.relu"),
+         array([-1, 0, 2, 0, -3]), source="jax.nn.relu"),
     wild("custom_jvp: log(1 + e^x)", "custom", log1pexp,
          with_jvp(log1pexp, lambda t, y, x: t * jax.nn.sigmoid(x)),
-         jnp.asarray([-100, -2, 0, 3, 100], jnp.float32), source="JAX documentation, custom_jvp: log1pexp"),
+         array([-100, -2, 0, 3, 100]), source="JAX documentation, custom_jvp: log1pexp"),
     wild("custom_jvp: sin(x) y", "custom", lambda x, y: jnp.sin(x) * y, product_of_sine, normal(481, 4), normal(482, 4),
          source="JAX documentation, custom_jvp"),
     wild("custom_jvp: norm at 0", "custom", plain_norm, norm, jnp.zeros(3), source="optax.safe_norm"),
@@ -122,7 +122,7 @@ WILD = [
     wild("custom_jvp: mean and variance in a dict", "custom", lambda x: {"mean": x.mean(), "variance": x.var()},
          moments, normal(485, 6), source="flax.linen.normalization"),
     wild("custom_jvp: log of the normal distribution", "custom", jax.scipy.stats.norm.logcdf, log_ndtr,
-         jnp.asarray([-4, -1, 0, 2, 4], jnp.float32), source="jax.scipy.special.log_ndtr"),
+         array([-4, -1, 0, 2, 4]), source="jax.scipy.special.log_ndtr"),
     wild("custom_jvp: inverse of a matrix", "custom", jnp.linalg.inv, inverse,
          normal(486, 3, 3) + 3 * jnp.eye(3, dtype=jnp.float32), source="jax.numpy.linalg.inv"),
     wild("custom_jvp: angle of a point, by defjvps", "custom", jnp.arctan2, ARCTAN, normal(487, 4), uniform(488, 4),
