@@ -208,7 +208,7 @@ SATURATED, LOW = "only when saturated", "only in low precision"
 # Sums and differences whose digits are lost far out, where autodiff of f keeps all of them.
 DIGITS = [
     wrong("softplus: 1 - 1/(1 + e^x)", "vjp", jax.nn.softplus,
-          lambda args, dy: (dy * (1 - 1 / (1 + jnp.exp(args[0]))),), V, kind=SATURATED, also=[LOW],
+          lambda args, dy: (dy * (1 - 1 / (1 + jnp.exp(args[0]))),), V, kind=LOW, also=[SATURATED],
           witness=lambda: FAR),
     wrong("log sigmoid: 1 - sigmoid(x)", "vjp", jax.nn.log_sigmoid,
           lambda args, dy: (dy * (1 - jax.nn.sigmoid(args[0])),), V, kind=SATURATED, also=[LOW],
