@@ -139,6 +139,7 @@ def scaled_by_input(gradients, state, params=None):
     return jax.tree.map(lambda g: -g * jnp.linspace(0.1, 1, 40)[None, : g.shape[-1]], gradients), state
 
 
+@pytest.mark.representatives("adam", "sign")
 @pytest.mark.parametrize(
     "optimizer",
     [

@@ -42,6 +42,7 @@ def decode(decoder, **options):
     return jax.jit(lambda: decoder(*start(), **options))()
 
 
+@pytest.mark.representatives("None", "2")
 @pytest.mark.parametrize("end", [None, 1, 2, 3])
 def test_greedy_is_a_loop_over_whole_prefixes(end):
     found = decode(decoding.greedy, n_steps=5, end=end)

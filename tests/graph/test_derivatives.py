@@ -74,6 +74,7 @@ def test_a_network_with_its_cost(full):
     check(lambda params, batch: objective.value(params, batch)[0], model.init(jax.random.key(0)), batch)
 
 
+@pytest.mark.representatives("branch", "scan_nested", "custom_vjp", "captured", "itself", "stopped")
 def test_jax_functions(function):
     tol = 0.03 if function == "halves" else 2e-4 if function in ("svd", "inv", "solve", "det", "expm") else 1e-5
     check(FUNCTIONS[function], normal((3, 3), seed=1), tol=tol)

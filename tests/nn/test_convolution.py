@@ -78,6 +78,7 @@ def test_convolutions_in_a_loop_have_the_axes_that_xla_is_fast_for():
     assert set(re.findall(r"dim_labels=(\S+?)[,\s]", text)) == {"b01f_01io->b01f"}
 
 
+@pytest.mark.representatives("K0-1", "K1-8")
 @pytest.mark.parametrize(
     ("K", "groups"), [((5, 5, 1, 64), 1), ((7, 7, 1, 8), 8), ((28, 28, 1, 3), 1), ((3, 3, 2, 256), 128)]
 )

@@ -267,7 +267,7 @@ TRAININGS = {
 }
 
 
-@pytest.mark.representatives("fit")
+@pytest.mark.full
 @pytest.mark.parametrize("name", TRAININGS)
 def test_two_inputs_and_two_outputs_train_and_resume_bit_for_bit(name):
     train = TRAININGS[name]
