@@ -109,6 +109,7 @@ def named(cases, representatives=None):
     return [pytest.param(case, id=case.name, marks=() if case.name in names else pytest.mark.full) for case in cases]
 
 
+@pytest.mark.representatives("an argument without effect", "data as constants", "float16 under a rule", "sigmoid")
 @pytest.mark.parametrize("case", named(RIGHT + HARD, RIGHT[:40:16] + HARD[::8]))
 def test_right_gradients_agree_with_autodiff(case, x64):
     # Labels in float32 sum to 1 only up to rounding.

@@ -223,12 +223,25 @@ EACH = [pytest.param(case, id=case.name, marks=() if case.name in REPRESENTATIVE
         for case in WILD]  # fmt: skip
 
 
+@pytest.mark.representatives(
+    "Bessel function of an order: SciPy both ways",
+    "layer: a named tuple with a function, None and an int",
+    "straight-through round",
+)
 @pytest.mark.parametrize("case", EACH)
 def test_gradient_lies_between_one_sided_quotients(case):
     m = measured(case.name, 0)
     assert violation(case, m, m.jacobian) < 1
 
 
+@pytest.mark.representatives(
+    "1-Bessel function of an order: SciPy both ways",
+    "1-hinge loss on its margin",
+    "1-straight-through round",
+    "2-Bessel function of an order: SciPy both ways",
+    "2-hinge loss on its margin",
+    "2-straight-through round",
+)
 @pytest.mark.parametrize("case", EACH)
 @pytest.mark.parametrize("point", [1, 2])
 def test_gradient_equals_quotients_beside_the_arguments(case, point):
@@ -272,6 +285,9 @@ def test_values_of_a_rule_are_those_of_f(case, x64):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), value, expected)
 
 
+@pytest.mark.representatives(
+    "Bessel function of an order: SciPy both ways", "hinge loss on its margin", "straight-through round"
+)
 @pytest.mark.parametrize("case", [p for p in EACH if compiles(p.values[0])])
 def test_gradient_under_vmap(case, x64):
     args = wide(case.args)

@@ -230,6 +230,7 @@ def test_images_that_are_not_rows():
     assert np.isclose(value, jaxnn.objective(model, MODEL.loss).value(params, images)[0])
 
 
+@pytest.mark.full
 def test_dropout_draws_what_it_drew():
     model = jaxnn.mlp((99, 8, 3), "tanh", output="softmax", dropout_rate=0.5)
     plain = jaxnn.objective(model.network, model.loss)

@@ -266,6 +266,7 @@ def test_a_weight_too_small_beside_the_largest_is_0():
     assert_same(by_fit(np.array([1e-60] + [1.0] * (M - 1))), by_fit(np.array([0.0] + [1.0] * (M - 1))))
 
 
+@pytest.mark.full
 def test_gradients_with_respect_to_weights_are_those_of_the_mean():
     """The scale that keeps sums in range is a constant in derivatives."""
 
@@ -307,6 +308,7 @@ def test_an_example_of_weight_0_may_hold_anything(path, label):
     )
 
 
+@pytest.mark.representatives("auto")
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 def test_a_target_of_weight_0_may_be_nan(gradients):
     net = jaxnn.mlp((3, 1), output="linear")
@@ -461,6 +463,7 @@ def test_metrics_are_numpys_at_any_scale(weight, exponent, host):
         np.testing.assert_allclose(got[name], expected, rtol=2e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.representatives("weight1", "weight2")
 @pytest.mark.parametrize(
     "weight", [np.full(M, 500_000), np.full(M, 2**40), np.full(M, 100, np.float16), np.full(M, 1e39)]
 )
@@ -474,6 +477,7 @@ def test_equal_weights_change_no_metric(weight):
     np.testing.assert_allclose(jaxnn.metrics.confusion_matrix(PREDICTED, Y, 3, weight), sums, rtol=1e-6)
 
 
+@pytest.mark.representatives("weight2")
 @pytest.mark.parametrize("weight", [np.zeros(M), np.zeros(M, int), np.full(M, False)])
 def test_metrics_of_nothing_are_nan(weight):
     for measured in (all_metrics, COMPILED):

@@ -71,7 +71,7 @@ def by_python(prompt, n_steps, beams, end, alpha):
     return (ended + cut)[:beams]
 
 
-@pytest.mark.representatives("2-0.0", "3-1.0")
+@pytest.mark.representatives("2-0.0")
 @pytest.mark.parametrize(("beams", "alpha"), [(1, 0.0), (2, 0.0), (3, 1.0), (5, 0.6)])
 def test_beam_search_is_a_loop_over_lists(beams, alpha):
     found = decode(decoding.beam_search, n_steps=4, beams=beams, end=1, length_penalty=alpha)
@@ -104,6 +104,7 @@ def test_with_beams_for_all_sequences_the_best_of_all_is_found(alpha):
         assert np.isneginf(found.scores[i][13 + 27 :]).all()  # there are no others than 27 that were cut off
 
 
+@pytest.mark.full
 def test_the_search_is_over_when_nothing_can_be_better():
     """A loop that went on would call a step that is NaN from its second call on."""
     end = 1
@@ -338,6 +339,7 @@ def test_what_is_beyond_the_length_of_a_source_is_not_read(name):
     assert not np.allclose(whole.scores, found.scores, rtol=1e-3)
 
 
+@pytest.mark.representatives("transformer-lengths")
 @with_lengths
 @of_translators
 def test_a_step_does_not_compute_again_what_is_made_of_the_memory(name, lengths):

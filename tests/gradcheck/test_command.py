@@ -225,6 +225,7 @@ def test_kinks(capsys):
     assert status == 1 and "only at the kink" in out
 
 
+@pytest.mark.full
 def test_dtypes_and_order(capsys):
     rows = json.loads(run(capsys, *SQUARE[:-1], "--shape", "4", "--dtypes", "float32,bfloat16", "--json")[1])["rows"]
     points = {row["test_point"] for row in rows}

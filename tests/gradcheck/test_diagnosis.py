@@ -195,6 +195,7 @@ def test_no_mistake_is_named_where_none_is_certain(name):
     assert not report.diagnoses
 
 
+@pytest.mark.full
 def test_a_factor_of_an_argument_is_neither_a_constant_nor_a_missing_sum():
     """The factor 1/2 is 1/m by chance: y has an axis of 2."""
     report = gradcheck.vjp(

@@ -192,6 +192,16 @@ CANNOT_BE_RUN = {
 }
 
 
+@pytest.mark.representatives(
+    "another structure",
+    "empty",
+    "f is not pure",
+    "fwd returns three",
+    "no tuple",
+    "the backward is not pure",
+    "the backward raises",
+    "traced",
+)
 @pytest.mark.parametrize("name", CANNOT_BE_RUN)
 def test_a_check_that_cannot_be_run_raises(name):
     run, message = CANNOT_BE_RUN[name]

@@ -52,6 +52,7 @@ def test_every_layer(layer):
     check(forward, params, x, cotangent=dy, tol=0.03 if case.inside == "bfloat16" else 1e-5)
 
 
+@pytest.mark.full
 def test_every_loss(loss):
     z, y = loss.make(4, jnp.float32)
 

@@ -26,6 +26,16 @@ safe_root.defvjp(lambda x: (jnp.sqrt(x), x), lambda x, dy: (jnp.where(x > 0, dy 
 safe_log.defvjp(lambda x: (safe_log(x), x), lambda x, dy: (jnp.where(x > 0, dy / jnp.where(x > 0, x, 1.0), 0.0),))
 
 
+@pytest.mark.representatives(
+    "<lambda>--1.0-None",
+    "<lambda>-0.0-expected12",
+    "<lambda>-1.0-expected1",
+    "<lambda>-1.0-expected15",
+    "<lambda>-1.0-expected2",
+    "<lambda>-inf-expected21",
+    "<lambda>-x17-None",
+    "<lambda>-x18-expected18",
+)
 @pytest.mark.parametrize(
     ("f", "x", "expected"),
     [

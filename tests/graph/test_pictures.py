@@ -123,6 +123,7 @@ def test_a_picture_shows_how_many_elements_are_not_finite():
     assert "f32[5], 2 not finite" in drawn(g)[1]
 
 
+@pytest.mark.representatives("1", "2")
 @pytest.mark.parametrize("depth", [0, 1, 2, 4])
 def test_expanded_composites_are_frames_around_their_bodies(depth):
     """Each variable is in the frames of its parents, and outside of all others; frames do not intersect."""
@@ -147,6 +148,18 @@ def along(d):
         point = c
 
 
+@pytest.mark.representatives(
+    "<lambda>-args3-0",
+    "<lambda>-args3-1",
+    "early_output_late_input-args4-0",
+    "early_output_late_input-args4-1",
+    "early_output_late_input-args4-2",
+    "outputs_used_later-args0-2",
+    "used_at_both_ends-args2-0",
+    "used_at_both_ends-args2-1",
+    "used_at_both_ends-args2-2",
+    "used_at_both_ends-args2-4",
+)
 @pytest.mark.parametrize("depth", [0, 1, 2, 4])
 @pytest.mark.parametrize(("f", "args"), [(f, args) for f, *args in LONG_EDGES])
 def test_edges_do_not_cross_boxes(f, args, depth):

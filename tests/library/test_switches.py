@@ -369,6 +369,14 @@ def pairs():
                 yield pytest.param(switch, value, name, marks=slow, id=f"{switch.removeprefix('jax_')}={value}-{name}")
 
 
+@pytest.mark.representatives(
+    "check_tracer_leaks=True-each_penalty",
+    "debug_nans=True-traced_graph",
+    "enable_checks=True-traced_graph",
+    "legacy_prng_key=error-predictions",
+    "numpy_dtype_promotion=strict-data_in_parts",
+    "transfer_guard=disallow-fit_stream",
+)
 @pytest.mark.parametrize(("switch", "value", "name"), list(pairs()))
 def test_runs_under_the_switch(switch, value, name, caplog):
     with caplog.at_level(logging.CRITICAL), switched(switch, value):

@@ -98,6 +98,7 @@ def test_sum_has_the_terms_and_the_gradient_of_one_written_by_hand():
     assert weighted_sum({"a": (jaxnn.squared_error(), 1)}).counts is None
 
 
+@pytest.mark.full
 def test_two_outputs_are_trained_alike_by_fit_and_from_a_stream():
     """With a padded last batch; each step's loss is the sum of the means over what counts in its batch."""
     loss = weighted_sum({"label": (SOFTMAX, 2.0), "box": (jaxnn.squared_error(), 0.5)})

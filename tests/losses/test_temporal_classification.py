@@ -77,6 +77,7 @@ def test_padding_changes_nothing(fill):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.full
 def test_long_sequences_neither_overflow_nor_lose_digits(x64):
     z, y = jnp.asarray(RNG.normal(size=(2, 2000, 30)) * 5), jnp.asarray(RNG.integers(1, 30, (2, 200)))
     value, dz = value_and_gradient(z, y)

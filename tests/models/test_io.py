@@ -32,6 +32,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.representatives("repeat", "scanned")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_was_saved_is_loaded(name, tmp_path):
     network = NETWORKS[name]

@@ -150,6 +150,7 @@ def test_weight_0_is_no_row_and_weight_2_the_row_twice(case):
 # Whole numbers and trees.
 
 
+@pytest.mark.full
 def test_the_cotangent_of_whole_numbers_is_a_float0_through_fan_out_and_with_dtype():
     words = jnp.array([[1, 2], [2, 0]])
     for network in (
@@ -170,6 +171,7 @@ def test_the_cotangent_of_whole_numbers_is_a_float0_through_fan_out_and_with_dty
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-2), dparams, expected[0])
 
 
+@pytest.mark.full
 def test_with_dtype_casts_only_floats_and_back_to_the_dtype_of_each_input():
     layer = jaxnn.with_dtype(nn.parallel(a=jaxnn.dense(2), b=nn.embedding(5, 2)), jnp.bfloat16)
     x = {"a": jnp.ones((3, 4)), "b": jnp.array([0, 4, 4])}
@@ -249,6 +251,7 @@ def test_batch_norm_infers_with_what_it_observed_in_the_same_batch():
     np.testing.assert_allclose(layer.observe(cache)["var"], np.var(x, 0), rtol=1e-5)
 
 
+@pytest.mark.full
 def test_batch_norm_of_a_row_that_counts_0_may_be_nan():
     layer, x = nn.batch_norm(), np.array([[1.0, 2.0], [3.0, 5.0], [np.nan, np.inf]], np.float32)
     params, _ = layer.init(KEY, (2,))
@@ -392,6 +395,33 @@ def without_float0(a):
     return jnp.zeros(a.shape, bool) if a.dtype == jax.dtypes.float0 else a
 
 
+@pytest.mark.representatives(
+    "carried_with_dtype",
+    "chain_images",
+    "fan_out",
+    "frozen",
+    "frozen_batch_norm",
+    "layer_norm",
+    "layer_norm_eps",
+    "layer_norm_rows",
+    "max_pool",
+    "max_pool_whole",
+    "mlp_scanned",
+    "multi_head_attention",
+    "multi_head_attention_lengths",
+    "recurrent",
+    "recurrent_given",
+    "recurrent_learned",
+    "recurrent_lengths",
+    "recurrent_lstm",
+    "recurrent_lstm_lengths",
+    "recurrent_one_step",
+    "recurrent_reverse",
+    "remat",
+    "repeat_batch_norm",
+    "repeat_nested",
+    "tied",
+)
 @pytest.mark.parametrize("case", LAYER_CASES, ids=name_of)
 def test_of_no_examples_all_is_empty(case):
     params, (y, inferred, dparams, dx) = traced_zeros(case.layer, case.in_shape, 0)
@@ -407,6 +437,7 @@ ATTENTIONS = {
 }
 
 
+@pytest.mark.representatives("multi_head_attention_blocks")
 @pytest.mark.parametrize("name", ATTENTIONS)
 def test_a_memory_of_no_times_is_one_of_which_nothing_is_seen(name):
     layer, x = ATTENTIONS[name], normal((3, 5, 4))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 N, N_IN, N_K, UNITS = 3, 2, 4, 3
 
 
-@pytest.mark.representatives("lstm-0.0", "lstm-nan")
+@pytest.mark.representatives("lstm-nan")
 @pytest.mark.parametrize("fill", [0.0, np.nan])
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_decoder_is_its_loops(cell, fill, x64):
@@ -82,6 +82,7 @@ def drawn(dtype="float64", m=3, n_times=6):
     return params, (x, h), tuple(state)
 
 
+@pytest.mark.full
 def test_pieces_from_the_state_before_are_the_whole(x64):
     params, (x, h), _ = drawn()
     whole = compiled(FROM_ZEROS.infer)(params, (), (x, h))
@@ -102,6 +103,7 @@ def test_pieces_from_the_state_before_are_the_whole(x64):
     same(((y, last), dparams, (dpair, dstate)), expected, **TOLERANCE["float64"])
 
 
+@pytest.mark.full
 def test_the_last_state_is_that_at_each_length(x64):
     """Of a sequence of length 0, it is the state that was given."""
     params, (x, h), state = drawn()
@@ -115,6 +117,7 @@ def test_the_last_state_is_that_at_each_length(x64):
         same(tuple(a[i : i + 1] for a in last), of_one, **TOLERANCE["float64"])
 
 
+@pytest.mark.full
 def test_the_gradient_goes_through_the_state(x64):
     """Two pieces, by hand one after the other, against `jax.grad` of the loop over single times by NumPy's formulas."""
     params, (x, h), state = drawn()

@@ -36,6 +36,7 @@ def test_the_share_that_is_dropped_and_where():
     assert not np.array_equal(mask(0.3), mask(0.3, key=jax.random.key(6)))
 
 
+@pytest.mark.full
 def test_a_weight_is_dropped_by_its_place_alone():
     """So it is the same in a block, in a larger batch and in a longer sequence."""
     whole = mask(0.4, m=5, heads=3, queries=11, keys=13)
@@ -103,6 +104,7 @@ def test_what_is_kept_in_blocks_grows_with_time_and_not_with_its_square():
     assert kept(100_000) == 1000 * kept(100)
 
 
+@pytest.mark.full
 def test_a_block_of_a_transformer_drops_weights_in_training_alone():
     block, without = (nn.transformer_block(2, 8, attention_dropout=rate) for rate in (0.5, 0.0))
     x = RNG.normal(size=(2, 5, 4)).astype("float32")

@@ -17,6 +17,7 @@ PARAMS = {"gamma": jnp.ones(4), "beta": jnp.zeros(4)}
 X = jnp.asarray(RNG.normal(size=(2, 3, 2, 4)), jnp.float32)
 
 
+@pytest.mark.full
 def test_one_group_is_layer_normalization_over_places_and_channels():
     flat = {"gamma": jnp.ones(24), "beta": jnp.zeros(24)}
     expected = layer_norm_forward(flat, X.reshape(2, 24))[0].reshape(X.shape)
@@ -54,6 +55,7 @@ def test_one_example_and_one_channel():
     np.testing.assert_array_equal(dparams["beta"], np.ones(3))
 
 
+@pytest.mark.full
 def test_what_is_not_finite_stays_in_its_group():
     x = X.at[0, 0, 0, 0].set(jnp.nan).at[1, 0, 0, 3].set(jnp.inf)
     y = group_norm_forward(PARAMS, x, 2)[0]

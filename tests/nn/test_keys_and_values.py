@@ -46,6 +46,7 @@ def test_pieces_are_the_whole(sizes):
     np.testing.assert_allclose(np.concatenate(outputs, axis=1), whole, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.full
 def test_a_nan_within_a_piece_changes_nothing_before_it():
     layer, x = nn.multi_head_attention(2, causal=True), RNG.normal(size=(2, 6, 4)).astype("float32")
     params = params_of(layer, (6, 4))
@@ -61,6 +62,7 @@ def test_a_nan_within_a_piece_changes_nothing_before_it():
     assert np.isnan(y_nan[0, 3:]).all() and np.isnan(later[0]).all() and np.isfinite(later[1]).all()
 
 
+@pytest.mark.full
 def test_a_piece_longer_than_the_carry_raises():
     carry = nn.start_carry(NETWORK, PARAMS, 3, length=4)
     with pytest.raises(ValueError, match=r"must be at most 4 times, the length that the carry was made for, got 5: "):

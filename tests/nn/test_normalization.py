@@ -74,6 +74,7 @@ def test_values_and_gradients_match_numpy(dtype, eps, x64):
         np.testing.assert_allclose(a / scale, b / scale, **tolerance)
 
 
+@pytest.mark.full
 def test_values_and_gradients_match_flax(x64, no_rank_promotion_rule):
     linen = pytest.importorskip("flax.linen")
     theirs = linen.LayerNorm(epsilon=EPS, use_fast_variance=False)

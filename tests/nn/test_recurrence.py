@@ -297,6 +297,7 @@ def test_params_and_inputs_of_different_dtypes(of_params, of_x, carried, x64):
         np.testing.assert_allclose(got.astype("float64"), one, rtol=4 * eps, atol=4 * eps)
 
 
+@pytest.mark.representatives("5-0-0", "5-3-0")
 @pytest.mark.parametrize(("m", "n_steps"), [(0, 5), (3, 0), (0, 0)])
 @pytest.mark.parametrize("length", [None, 5])
 def test_nothing_is_a_sequence_too(m, n_steps, length, monkeypatch):

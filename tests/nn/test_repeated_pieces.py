@@ -22,6 +22,7 @@ def both(layer, in_shape):
     return repeated, params, chained, tuple(jax.tree.map(lambda a, i=i: a[i], params) for i in range(N))
 
 
+@pytest.mark.full
 def test_training_in_pieces_is_that_of_a_chain():
     """Outputs, dparams, dx, and the carry with its cotangent."""
     layer = jaxnn.chain(nn.recurrent(nn.lstm_cell(4)), nn.each_step(jaxnn.dropout(0.3)))
@@ -48,6 +49,7 @@ def test_training_in_pieces_is_that_of_a_chain():
          **TOLERANCE["float32"])  # fmt: skip
 
 
+@pytest.mark.representatives("recurrent")
 @pytest.mark.parametrize("name", ["recurrent", "transformer"])
 def test_pieces_are_the_whole(name):
     layer = {
@@ -63,6 +65,7 @@ def test_pieces_are_the_whole(name):
     np.testing.assert_allclose(jnp.concatenate(outputs, 1), network.infer(params, (), x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.full
 def test_beams_over_a_memory_are_those_of_a_chain():
     block = nn.transformer_block(2, 5, causal=True, memory=True)
     repeated, of_repeat, chained, of_chain = both(block, (jax.ShapeDtypeStruct((6, 4), "float32"),) * 2)

@@ -96,6 +96,7 @@ def test_nothing_is_kept_of_the_numbers():
     assert [leaf.size for leaf in jax.tree.leaves(cache)] == [0, 0]
 
 
+@pytest.mark.full
 def test_a_decoder_without_its_memory_in_a_chain(x64):
     """Its memory has the gradient of the layer before, that of y alone."""
     memory, x = normal((2, 6, 3), "float64"), normal((2, 5, 2), "float64", 1)
@@ -123,6 +124,7 @@ def test_a_decoder_without_its_memory_in_a_chain(x64):
     same(((dparams[0][0], dparams[2]), dx), (expected, dpair), **TOLERANCE["float64"])
 
 
+@pytest.mark.full
 def test_pieces_and_populations():
     network = jaxnn.chain(nn.fan_out(nn.recurrent(nn.gru_cell(3)), nn.identity()), nn.select(0))
     params, _ = network.init(KEY, (6, 2))

@@ -67,7 +67,7 @@ def by_formula(norm, params, x, visible, memory=None, of_memory=None):
     return skip(of_feed, x, feed)
 
 
-@pytest.mark.representatives("first-True", "last-False")
+@pytest.mark.representatives("last-False")
 @pytest.mark.parametrize("memory", [False, True])
 @pytest.mark.parametrize("norm", ["first", "last"])
 def test_a_block_is_its_formula(norm, memory, x64):
@@ -98,6 +98,7 @@ def test_a_skip_connection_leaves_lengths_as_they_are():
     assert dx.lengths.dtype == jax.dtypes.float0
 
 
+@pytest.mark.full
 def test_dropout_is_in_training_alone():
     block = nn.transformer_block(2, 8, dropout_rate=0.5)
     x = jnp.asarray(RNG.normal(size=(2, 5, 4)), "float32")

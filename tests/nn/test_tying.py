@@ -155,6 +155,7 @@ def test_the_key_is_that_of_the_layer(x64):
     assert not np.allclose(got[0], tied.forward(params, x, jax.random.key(9))[0])
 
 
+@pytest.mark.full
 def test_pieces_are_the_whole():
     tied = nn.tied(LANGUAGE, "0/E", "2/W")
     params, x = params_of(tied, WORDS, "float32"), jnp.array([[1, 1, 4, 0, 2, 2], [3, 0, 0, 1, 4, 2]])
@@ -222,6 +223,7 @@ def test_shared_chained_and_frozen(x64):
     assert not dparams[0]["b"].any()
 
 
+@pytest.mark.full
 def test_jit_and_vmap():
     tied = nn.tied(SQUARE, "0/W", "2/W")
     params = [jax.tree.map(lambda a, i=i: a * i, params_of(tied, (4,), "float32")) for i in (1, 2, 3)]
@@ -362,6 +364,11 @@ ONE = jnp.ones((2, 2))
 ENTRY = {"w": ONE}
 
 
+@pytest.mark.representatives(
+    "<lambda>-^path must be .*, got '-1/W'$",
+    "<lambda>-^path must be .*, got '2'$",
+    "<lambda>-^path must be .*, got '3/W'$",
+)
 @pytest.mark.parametrize(
     ("call", "message"),
     [

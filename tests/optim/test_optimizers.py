@@ -187,6 +187,7 @@ def test_warm_up_leads_up_to_any_schedule(name):
     np.testing.assert_allclose([rate(t) for t in range(24)], expected, rtol=1e-5)
 
 
+@pytest.mark.representatives("inverse")
 @pytest.mark.parametrize("name", jaxnn.optim.SCHEDULES)
 def test_schedules_of_traced_rates_train_a_population(name):
     """With a gradient of 1, each member's change is the sum of its schedule."""

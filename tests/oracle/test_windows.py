@@ -48,6 +48,14 @@ def transposed(x, K, b=0.0, **kwargs):
     return transposed_convolution(series(*x), kernel(*K), np.array([b]), **kwargs).ravel().tolist()
 
 
+@pytest.mark.representatives(
+    "2d_depthwise_times_2",
+    "2d_even_kernel_same",
+    "2d_everything_differs0",
+    "2d_large_same",
+    "2d_rectangular_strides_differ",
+    "2d_stride_2_same",
+)
 @by_name
 def test_gradients_are_the_slopes(rng, case):
     function, gradient = functions(case)

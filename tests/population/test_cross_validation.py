@@ -63,6 +63,7 @@ def test_invalid_folds(k):
         jaxnn.data.k_folds(np.zeros((14, 2)), 2, seed=0, stratify=True)
 
 
+@pytest.mark.full
 def test_each_fold_equals_the_training_without_it():
     result = validate()
     held_out = jaxnn.data.k_folds(Y, 3, seed=0)

@@ -140,6 +140,7 @@ def test_a_training_that_diverges_is_nan():
     assert np.isnan(result.train["loss"]).all() and np.isnan(result.dev["error"]).all()
 
 
+@pytest.mark.representatives("options8-result of member must be a jaxnn.Member, got ")
 @pytest.mark.parametrize(
     ("options", "message"),
     [

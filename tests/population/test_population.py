@@ -299,6 +299,12 @@ def test_invalid_hyperparameters(hyperparameters, message):
         train(hyperparameters=hyperparameters)
 
 
+@pytest.mark.representatives(
+    "options16-key must be one random key, got 3",
+    "options17-key must be one random key, got .* .2,.: index one",
+    "options3-x must be finite, got inf",
+    "options6-result of member must be a jaxnn.Member, got ",
+)
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -61,6 +61,7 @@ def test_targets_are_at_each_time(y):
         fit(y=y)
 
 
+@pytest.mark.full
 def test_the_losses_of_all_batches_are_the_loss_of_whole_sequences():
     losses = fit(epochs=2, optimizer=optax.sgd(0.0)).losses
     steps = len(X) // BATCH
@@ -143,6 +144,7 @@ def test_a_stream_and_a_population_train_as_fit():
     assert np.abs(members.losses[1] - members.losses[0]).max() > 0.1
 
 
+@pytest.mark.full
 def test_a_resumed_training_is_bit_for_bit_the_whole_one():
     saved, whole = [], fit(epochs=4)
     checkpoints = Checkpointer(lambda start: saved[-1] if saved else None, lambda make, ended: saved.append(make()))
@@ -154,6 +156,7 @@ def test_a_resumed_training_is_bit_for_bit_the_whole_one():
     assert_equal((state.params, losses), (whole.params, whole.losses[-len(losses) :]))
 
 
+@pytest.mark.full
 def test_steps_on_all_data_begin_at_zeros():
     data = jaxnn.Batch(X[:BATCH], Y[:BATCH])
     state = jaxnn.train_state(PARAMS, ADAM, KEY, carry=OBJECTIVE.start(PARAMS, data))
@@ -161,6 +164,7 @@ def test_steps_on_all_data_begin_at_zeros():
     np.testing.assert_allclose(losses, fit(x=data.x, y=data.y).losses, rtol=1e-6)
 
 
+@pytest.mark.full
 def test_a_batch_that_is_not_finite_leaves_the_carry():
     network = jaxnn.chain(nn.recurrent(nn.gru_cell(3)), nn.each_step(jaxnn.dense(1)))
     objective = jaxnn.objective(network, each_step_loss(jaxnn.squared_error()), carry=True)

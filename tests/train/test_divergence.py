@@ -332,7 +332,7 @@ def test_step_that_is_finite_when_recomputed_alone_is_reported():
     assert "recomputed alone it is" in str(first_not_finite(3, []))
 
 
-@pytest.mark.representatives("nan-float32-False", "nan-float32-True", "inf-bfloat16-False")
+@pytest.mark.representatives("nan-float32-True")
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

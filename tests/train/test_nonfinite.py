@@ -54,6 +54,7 @@ def assert_close(got, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, expected)
 
 
+@pytest.mark.representatives("True-False")
 @pytest.mark.parametrize(("loss", "gradient"), [(True, True), (False, True), (True, False)])
 def test_training_with_skipped_steps_equals_training_without_them(loss, gradient):
     result = fit(failing(loss, gradient))

@@ -75,6 +75,7 @@ def test_a_network_without_statistics_has_none():
     assert result.state.stats == ()
 
 
+@pytest.mark.full
 def test_a_state_without_statistics_raises():
     step = jaxnn.make_step(OBJECTIVE, SGD)
     with pytest.raises(ValueError, match=r"statistics of the state must be averages .*got \(\): train_state\("):
@@ -99,6 +100,7 @@ def test_by_hand_and_by_autodiff_observe_the_same():
     near(fit().stats, fit(gradients="auto").stats)
 
 
+@pytest.mark.full
 def test_a_padded_last_batch_is_as_the_shorter_one():
     """`fit` pads the batch of two examples to four; `make_step` gets the two alone."""
     result = fit(epochs=1, shuffle=False)
@@ -106,6 +108,7 @@ def test_a_padded_last_batch_is_as_the_shorter_one():
     near((result.params, result.stats), (state.params, state.stats.value))
 
 
+@pytest.mark.full
 def test_a_stream_is_as_fit():
     batches = [(X[a:b], Y[a:b]) for a, b in ((0, 4), (4, 8), (8, 10))]
     for decay in (0.99, 1.0):
@@ -120,6 +123,7 @@ def test_a_weight_of_2_is_the_row_twice_and_0_no_row_in_fit():
     near((weighted.params, weighted.stats, weighted.losses), (rows.params, rows.stats, rows.losses))
 
 
+@pytest.mark.full
 def test_members_of_a_population_observe_as_alone():
     def member(h):
         return jaxnn.Member(OBJECTIVE, optax.sgd(h["rate"]), PARAMS, KEY)
@@ -404,6 +408,7 @@ def test_images_in_bytes_are_rejected_with_the_way_to_floats():
         jaxnn.fit(jaxnn.objective(network, jaxnn.squared_error()), SGD, params, images, Y[:6], key=KEY, epochs=1)
 
 
+@pytest.mark.full
 def test_a_tuple_of_inputs_trains_in_batches():
     """Its length is not the number of examples."""
     network = jaxnn.chain(nn.parallel(jaxnn.dense(2), jaxnn.dense(2)), nn.fan_in_sum(), jaxnn.dense(1))

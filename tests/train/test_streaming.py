@@ -679,8 +679,8 @@ def test_resumed_after_some_epochs_it_is_bit_for_bit():
         )
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
-@pytest.mark.representatives("3-2")
 @pytest.mark.parametrize(("at", "steps_per_call"), [(0, 16), (3, 1), (3, 2), (5, 16)])
 def test_a_divergence_names_the_step_among_batches_of_other_lengths(at, steps_per_call):
     """Step `at` is the first with a word outside of the vocabulary, whose vector is NaN."""
@@ -696,6 +696,7 @@ def test_a_divergence_names_the_step_among_batches_of_other_lengths(at, steps_pe
         assert_equal((result.losses, result.params), (before.losses, before.params))
 
 
+@pytest.mark.full
 def test_a_carry_goes_through_batches_of_other_lengths(x64):
     """Pieces of one text, of 3, 5 and 2 times, train as a loop over `carried` by `jax.grad`."""
     objective = jaxnn.objective(WORDS, each_step_loss(jaxnn.softmax_cross_entropy()), carry=True)

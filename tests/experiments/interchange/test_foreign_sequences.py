@@ -249,6 +249,7 @@ def recurrent_keras(L):
     ]
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 @pytest.mark.parametrize("archive", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_recurrent_layers_of_keras(keras, import_, folder, no_rank_promotion_rule, archive):
@@ -282,6 +283,9 @@ def test_a_transformer_of_keras(keras, import_, folder, no_rank_promotion_rule):
     np.testing.assert_allclose(outputs(network, x), np.asarray(net(x)), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.representatives(
+    "<lambda>-merge_mode='concat' and two layers alike", "<lambda>-must have no go_backwards with return_seq"
+)
 @pytest.mark.parametrize(
     ("made", "message"),
     [

@@ -160,6 +160,7 @@ def test_keras_computes_the_same(keras, export, no_rank_promotion_rule, activati
         agree(grad.T, our)
 
 
+@pytest.mark.representatives("False-npz", "False-safetensors")
 @pytest.mark.parametrize("form", ["safetensors", "npz"])
 @pytest.mark.parametrize("standardized", [False, True])
 def test_arrays_rebuild_the_same_network(export, form, standardized):

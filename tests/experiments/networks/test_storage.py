@@ -148,6 +148,7 @@ def convolutional(tmp_path):
     return path, spec, params
 
 
+@pytest.mark.full
 def test_convolutional_round_trip(convolutional, tmp_path):
     path, spec, params = convolutional
     back = load_network(path)
@@ -209,6 +210,7 @@ def normalized(tmp_path):
     return path, spec, params, stats
 
 
+@pytest.mark.full
 def test_statistics_round_trip(normalized):
     path, spec, params, stats = normalized
     back = load_network(path)

@@ -103,6 +103,18 @@ CONDITIONS = {
 }
 
 
+@pytest.mark.representatives(
+    "jpg-blue pen",
+    "jpg-filling the photo",
+    "jpg-light pencil",
+    "jpg-uneven light",
+    "jpg-yellow pen",
+    "png-filling the photo",
+    "png-turned left",
+    "png-turned right",
+    "png-uneven light",
+    "png-upside down",
+)
 @pytest.mark.parametrize("condition", CONDITIONS)
 @pytest.mark.parametrize("kind", ["png", "jpg"])
 def test_photo_is_the_digit_under_every_condition(condition, kind, tmp_path):

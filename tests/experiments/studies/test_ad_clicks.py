@@ -81,6 +81,7 @@ def test_area_under_roc_counts_pairs():
     assert math.isnan(area_under_roc(np.zeros(3), p[:3]))
 
 
+@pytest.mark.full
 def test_embeddings_are_a_factor_of_the_weights_of_one_hot_inputs(made):
     """W one_hot(i) with W = V Eᵀ is V E_i: the two networks are one function if E and V are such factors."""
     _, one_hot, embeddings = networks.candidates()

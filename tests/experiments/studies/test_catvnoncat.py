@@ -180,6 +180,7 @@ def test_standard_error_of_overlapping_splits():
     assert np.isnan(standard_error(np.array([1.0]), 90, 30))
 
 
+@pytest.mark.full
 def test_distortion_leaves_gray_outside_and_no_key_leaves_the_photo(tmp_path):
     photo = np.full((64, 64, 3), 0.5, np.float32)
     np.testing.assert_allclose(convolutional.distort(jax.random.key(0), photo), photo, atol=1e-6)

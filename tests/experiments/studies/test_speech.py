@@ -101,6 +101,7 @@ def test_features_are_those_of_the_definition():
     np.testing.assert_allclose(features.log_mel(samples), log_mel_by_loops(samples), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.full
 def test_energies_are_cut_off_60_decibels_below_the_loudest():
     samples = np.concatenate([np.sin(np.arange(2000)), np.zeros(2000)])
     found = features.log_mel(samples)
@@ -543,6 +544,7 @@ def test_fsdd_has_its_published_parts():
     assert len({*train.speakers}) == 6 and np.bincount(test.digits).tolist() == [30] * 10
 
 
+@pytest.mark.full
 def test_a_batch_of_sequences_is_what_the_networks_take():
     """The recurrent one with lengths, the convolutional one without: NaN beyond a length reaches no output."""
     x = np.random.default_rng(0).normal(size=(2, 80, 32)).astype(np.float32)

@@ -130,6 +130,7 @@ def test_training_equals_fit(classes):
     assert one.dev_loss == pytest.approx(losses.mean(), rel=1e-4)
 
 
+@pytest.mark.representatives("2")
 @pytest.mark.parametrize("classes", [2, 3])
 def test_smoothed_labels_are_those_of_the_formula(classes):
     random = np.random.default_rng(0)

@@ -103,6 +103,7 @@ def test_a_transformer_writes_beyond_its_window(text_file, tmp_path, capsys):
     assert written.startswith("aka, said the cat") and len(written) == 17 + 45
 
 
+@pytest.mark.full
 def test_what_is_written_has_the_probabilities_of_the_network():
     """One character after a prompt, drawn many times."""
     spec = networks.recurrent_network(3, 4, 0.0, 10)

@@ -147,6 +147,7 @@ def test_the_alignment_is_what_the_output_depends_on(translator):
     assert np.ptp(P) > 0.01
 
 
+@pytest.mark.full
 def test_the_alignment_is_that_of_the_caches(translator):
     """The probabilities that the forward of training keeps for its backward are the same, without dropout."""
     network, params, fitted, _ = translator
