@@ -33,7 +33,7 @@ def assert_same(short, long, tolerance=2e-5):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
 
 
-@pytest.mark.representatives("nesterov")
+@pytest.mark.full
 @pytest.mark.parametrize(
     "optimizer",
     [

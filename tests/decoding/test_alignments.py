@@ -147,7 +147,7 @@ def test_one_program_for_all_lengths():
     assert len(traces) == 1
 
 
-@pytest.mark.representatives("nan")
+@pytest.mark.full
 @pytest.mark.parametrize("broken", [np.nan, np.inf, "all -inf"])
 def test_a_time_without_probabilities_has_no_labels(broken):
     good = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")

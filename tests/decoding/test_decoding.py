@@ -84,7 +84,7 @@ def test_beam_search_is_a_loop_over_lists(beams, alpha):
         np.testing.assert_allclose(found.scores[i], [p for _, p in expected], rtol=1e-5)
 
 
-@pytest.mark.representatives("1.0")
+@pytest.mark.full
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_with_beams_for_all_sequences_the_best_of_all_is_found(alpha):
     n_steps, end = 3, 1
@@ -292,7 +292,7 @@ class Translation:
         return step, *decoding.read(self.decoder, self.params[1], prompt, length=9, memory=self.memory)
 
 
-@pytest.mark.representatives("recurrent-lengths")
+@pytest.mark.full
 @with_lengths
 @of_translators
 def test_greedy_translations_are_a_loop_over_whole_prefixes(name, lengths):
@@ -309,7 +309,7 @@ def test_greedy_translations_are_a_loop_over_whole_prefixes(name, lengths):
         np.testing.assert_allclose(found.scores[i], score, rtol=1e-4)
 
 
-@pytest.mark.representatives("transformer-lengths")
+@pytest.mark.full
 @with_lengths
 @of_translators
 def test_beams_of_translations_are_a_loop_over_lists(name, lengths, monkeypatch):

@@ -322,7 +322,7 @@ def test_an_exception_of_the_arguments_is_not_the_status_of_a_wrong_gradient(cap
     assert status == 2 and "KeyError: 'a mistake in the arguments'" in err
 
 
-@pytest.mark.representatives("relu")
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["relu", "softplus"])
 def test_activations_of_jax_are_right(name, capsys):
     status, out, _ = run(capsys, f"jax.nn:{name}", "--shape", "5")

@@ -187,7 +187,7 @@ UNNAMED = {
 }
 
 
-@pytest.mark.representatives("wrong beyond 1, not for all positive ones")
+@pytest.mark.full
 @pytest.mark.parametrize("name", UNNAMED)
 def test_no_mistake_is_named_where_none_is_certain(name):
     report = UNNAMED[name]()

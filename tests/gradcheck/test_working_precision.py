@@ -50,7 +50,7 @@ def test_what_runs_in_float32_alone_is_compared_at_other_sizes_and_transformed(f
     assert skipped == ["autodiff is compared with finite differences in float64, and nothing was in this precision"]
 
 
-@pytest.mark.representatives("layer")
+@pytest.mark.full
 @pytest.mark.parametrize("f", [layer, narrow_layer])
 def test_a_factor_that_fits_one_size_alone_is_wrong(f):
     report = check(f, lambda args, dy: layer_backward(args, dy, m=4), X, W)

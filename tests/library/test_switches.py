@@ -389,7 +389,7 @@ def test_runs_under_the_switch(switch, value, name, caplog):
 CHECKS = ("jax_numpy_dtype_promotion", "jax_debug_nans", "jax_transfer_guard")
 
 
-@pytest.mark.representatives("jax_debug_nans")
+@pytest.mark.full
 @pytest.mark.parametrize("switch", CHECKS)
 def test_checks_change_no_values(switch):
     plain = fit_by_hand()

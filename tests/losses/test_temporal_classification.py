@@ -39,7 +39,7 @@ def test_ctc_is_the_sum_over_all_paths(case, x64):
     np.testing.assert_array_equal(dz[~case.possible], 0)
 
 
-@pytest.mark.representatives("4")
+@pytest.mark.full
 @pytest.mark.parametrize("blank", [0, 4])
 def test_ctc_is_that_of_optax_for_possible_labels(blank, x64):
     m, n_steps, k, n_labels = 6, 40, 5, 9
@@ -96,7 +96,7 @@ def test_logits_that_exclude_a_class(x64):
     assert np.isfinite(dz).all()
 
 
-@pytest.mark.representatives("hand")
+@pytest.mark.full
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 def test_impossible_labels_that_count_0_change_nothing(gradients):
     network = nn.each_step(jaxnn.dense(3))
@@ -150,7 +150,7 @@ def test_data_that_do_not_fit_are_named(z, y, message):
         ctc().check(jax.ShapeDtypeStruct(z, "float32"), np.array(y))
 
 
-@pytest.mark.representatives(">i4")
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", ["int8", "uint8", ">i4", "int64", "uint16"])
 def test_labels_of_any_dtype_are_the_numbers_they_are(dtype):
     z, y = RNG.normal(size=(2, 6, 130)).astype("float32"), np.array([[127, 1], [3, 3]])

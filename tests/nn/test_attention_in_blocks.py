@@ -66,7 +66,7 @@ def test_attention_in_blocks_is_that_at_once(queries, keys, block, causal, x64):
         np.testing.assert_array_equal(a[0], 0)
 
 
-@pytest.mark.representatives("3-0-True")
+@pytest.mark.full
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("queries", "keys"), [(0, 0), (0, 3), (3, 0)])
 def test_no_queries_or_no_keys(queries, keys, causal):
@@ -77,7 +77,7 @@ def test_no_queries_or_no_keys(queries, keys, causal):
         np.testing.assert_array_equal(got, np.zeros_like(like))
 
 
-@pytest.mark.representatives("float32")
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_large_scores_neither_overflow_nor_lose_the_weights(dtype):
     """The weights of scores of about 1e6, of one key each, are one-hot; so each y is that key's value, and dv is 1."""

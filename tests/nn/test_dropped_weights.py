@@ -79,7 +79,7 @@ def drawn(layer, n_times=7):
     return jax.tree.map(lambda a: jnp.asarray(RNG.normal(size=a.shape)), params)
 
 
-@pytest.mark.representatives("True")
+@pytest.mark.full
 @pytest.mark.parametrize("causal", [False, True])
 def test_the_layer_drops_the_same_weights_in_blocks_and_none_in_inference(causal, x64):
     plain, in_blocks = layers(causal=causal, dropout=0.4)

@@ -195,7 +195,7 @@ RUNS = {
 }
 
 
-@pytest.mark.representatives("two_runs-float32")
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "dtype"), [*[(name, "float64") for name in RUNS], ("two_runs", "float32")])
 def test_chain_with_scans_is_the_chain(name, dtype):
     """The numbers it starts from exactly; values, gradients and what dropout drops up to rounding."""

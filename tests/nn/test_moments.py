@@ -215,7 +215,7 @@ def test_second_derivatives(name, x64):
     )
 
 
-@pytest.mark.representatives("group")
+@pytest.mark.full
 @norms
 def test_eps_may_vary_over_a_population(name):
     layer, norm, shape = NORMS[name]
@@ -226,7 +226,7 @@ def test_eps_may_vary_over_a_population(name):
         np.testing.assert_allclose(one, expected(name, x, gamma, beta, 0 * x, eps)[0], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.representatives("layer")
+@pytest.mark.full
 @norms
 def test_flax_computes_the_same(name, x64, no_rank_promotion_rule):
     linen = pytest.importorskip("flax.linen")

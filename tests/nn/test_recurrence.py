@@ -68,7 +68,7 @@ def test_a_sequence_is_run_step_by_step(cell, x64):
     same(infer(nn.recurrent(CELLS[cell](), "last"), params, x), ys[-1], **TOLERANCE["float64"])
 
 
-@pytest.mark.representatives("gates-True-lstm")
+@pytest.mark.full
 @cells
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("remat", [None, "gates"])
@@ -151,7 +151,7 @@ def test_a_sequence_in_parts_is_the_whole(cell, x64):
     same(in_parts(params, x, dy), run(whole, params, x, dy, None), **TOLERANCE["float64"])
 
 
-@pytest.mark.representatives("True-gru_before-2")
+@pytest.mark.full
 @pytest.mark.parametrize("length", [1, 2, 6, 12])
 @pytest.mark.parametrize("cell", ["lstm", "gru_before"])
 @pytest.mark.parametrize("reverse", [False, True])
@@ -272,7 +272,7 @@ def test_training_on_sequences_with_lengths():
     assert fit.losses[-1] < 0.1
 
 
-@pytest.mark.representatives("bfloat16-float32-False")
+@pytest.mark.full
 @pytest.mark.parametrize("carried", [False, True])
 @pytest.mark.parametrize(
     ("of_params", "of_x"), [("float32", "float64"), ("float64", "float32"), ("bfloat16", "float32")]
@@ -333,7 +333,7 @@ def test_branches_that_meet_along_time_have_no_pieces():
     assert nn.fan_in_concat(0).carried is None
 
 
-@pytest.mark.representatives("False")
+@pytest.mark.full
 @pytest.mark.parametrize("held", [False, True])
 def test_pieces_through_combinators_are_the_whole(held, x64):
     inner = nn.recurrent(nn.gru_cell(N_IN))

@@ -200,7 +200,7 @@ def test_other_combinators_around_and_inside(name, inside, x64):
     same(got, expected, **TOLERANCE["float64"])
 
 
-@pytest.mark.representatives("inside")
+@pytest.mark.full
 @pytest.mark.parametrize("inside", [False, True], ids=["around", "inside"])
 def test_another_dtype_around_and_inside(inside):
     half = partial(jaxnn.with_dtype, dtype=jnp.bfloat16)

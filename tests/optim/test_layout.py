@@ -161,7 +161,7 @@ def by_optax(optimizer, params, batch, n):
 TRIED = [name for name in FACTORIES if name not in REFUSED]
 
 
-@pytest.mark.representatives("adaptive_grad_clip")
+@pytest.mark.full
 @pytest.mark.parametrize("name", [n if n in OFTEN else pytest.param(n, marks=pytest.mark.full) for n in TRIED])
 def test_optimizers_do_what_they_do_in_flax_layout(name, x64, no_rank_promotion_rule):
     make = FACTORIES[name]

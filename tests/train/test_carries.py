@@ -107,7 +107,7 @@ def test_the_gradient_stops_where_a_piece_begins(x64):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), ours.params, params)
 
 
-@pytest.mark.representatives("bfloat16-float32")
+@pytest.mark.full
 @pytest.mark.parametrize(("of_params", "of_x"), [("float32", "float64"), ("bfloat16", "float32")])
 def test_inputs_wider_than_params(of_params, of_x, x64):
     """The carry keeps the dtype of params in the loop over steps, and its rounding is the only difference."""

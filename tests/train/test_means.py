@@ -147,7 +147,7 @@ def test_weight_0_is_no_row_and_weight_2_is_two_rows():
     np.testing.assert_allclose(weighted.losses[0], by_numpy(PARAMS, X[rows], LABELS[rows])[0], rtol=1e-5)
 
 
-@pytest.mark.representatives("[2.0, 1, 0.5, 1, 3, 0]")
+@pytest.mark.full
 @pytest.mark.parametrize("weight", [None, [2.0, 1, 0.5, 1, 3, 0]], ids=str)
 def test_each_batch_of_an_epoch_is_the_mean_over_what_counts_in_it(weight):
     """The last batch is padded; with weights, each is scaled by the weight of its examples. A stream is the same."""

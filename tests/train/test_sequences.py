@@ -35,7 +35,7 @@ def arguments(name):
     return jaxnn.objective(NETWORK, loss), jaxnn.optimizer("adam", 0.05), initial_params(jax.random.key(0)), y
 
 
-@pytest.mark.representatives("ctc")
+@pytest.mark.full
 @losses
 def test_fit_by_hand_is_fit_by_autodiff(name):
     objective, optimizer, params, y = arguments(name)

@@ -614,7 +614,7 @@ def mean_over_times(params, x, y):
     return jax.tree.map(lambda *terms: sum(map(np.asarray, terms)) / sum(map(len, x)), *given)
 
 
-@pytest.mark.representatives("hand")
+@pytest.mark.full
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 def test_bucketed_batches_train_as_sequences_without_padding(gradients, x64):
     result = stream_of_words(BUCKETED, OF_WORDS, initial_words("float64"), gradients=gradients)
@@ -628,7 +628,7 @@ def test_bucketed_batches_train_as_sequences_without_padding(gradients, x64):
     assert_close((result.params, result.losses), (params, np.array(losses)), rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.representatives("given1")
+@pytest.mark.full
 @pytest.mark.parametrize("given", [{"steps_per_call": 1, "prefetch": 0}, {"steps_per_call": 16}])
 def test_groups_end_where_the_number_of_times_changes(given):
     by_ones = stream_of_words(steps_per_call=3, prefetch=1)

@@ -155,7 +155,7 @@ def in_float64(arrays):
     return {name: np.asarray(a, "float64") for name, a in arrays.items()}
 
 
-@pytest.mark.representatives("GRUCell-gru_cell")
+@pytest.mark.full
 @pytest.mark.parametrize(("cell", "here"), CELLS)
 def test_recurrent_layers_of_linen(import_, folder, no_rank_promotion_rule, cell, here):
     pytest.importorskip("flax")

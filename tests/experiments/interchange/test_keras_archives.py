@@ -61,7 +61,7 @@ def words(keras):
     return keras.Sequential([keras.Input((5,), dtype="int32"), *layers])
 
 
-@pytest.mark.representatives("functional")
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("made", "argv", "output", "last"),
     [

@@ -81,7 +81,7 @@ def test_another_library_computes_the_same(tmp_path, no_rank_promotion_rule, for
     np.testing.assert_allclose(z, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.representatives("lstm")
+@pytest.mark.full
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_a_function_takes_any_number_of_sequences(name):
     stored = network(name)
@@ -223,7 +223,7 @@ def test_standardization_before_a_convolution_is_a_layer(of_standardized, tmp_pa
     assert difference(of_standardized, form) < 1e-5
 
 
-@pytest.mark.representatives("npz", "torch")
+@pytest.mark.full
 @pytest.mark.parametrize("form", ["npz", "torch", "flax"])
 def test_standardization_before_a_recurrence_is_a_layer(tmp_path, no_rank_promotion_rule, form):
     """PyTorch's layer has channels first, and sequences have them last."""

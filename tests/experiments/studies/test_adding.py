@@ -40,7 +40,7 @@ def test_epochs_have_other_batches_and_a_seed_determines_them():
         assert not np.array_equal(first, others)
 
 
-@pytest.mark.representatives("simple")
+@pytest.mark.full
 @pytest.mark.parametrize("cell", [nn.simple_cell(3), nn.lstm_cell(3)], ids=["simple", "lstm"])
 def test_norms_are_those_of_jax_grad_of_each_state(cell, x64):
     """The network from each time on, as a function of the state there."""

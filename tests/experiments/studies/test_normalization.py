@@ -99,7 +99,7 @@ def cost(weights, x, y, name):
     return (np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]).mean(), activations
 
 
-@pytest.mark.representatives("batch norm")
+@pytest.mark.full
 @pytest.mark.parametrize("name", networks.KINDS)
 def test_start_is_that_of_numpy(name):
     """Deviations, and gradients from difference quotients of every weight."""
