@@ -8,7 +8,7 @@ import jaxnn
 from scripts.benchmarks import memory
 
 
-@pytest.mark.representatives("logistic", "tiny")
+@pytest.mark.full
 @pytest.mark.parametrize("name", [name for name in memory.NETWORKS if name != "wide"])
 def test_hand_derived_gradients_need_no_more_than_automatic_ones(name):
     hand, auto = memory.of_workload(name, "hand"), memory.of_workload(name, "auto")

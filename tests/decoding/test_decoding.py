@@ -325,7 +325,7 @@ def test_beams_of_translations_are_a_loop_over_lists(name, lengths, monkeypatch)
         np.testing.assert_allclose(found.scores[i], [p for _, p in expected], rtol=1e-4)
 
 
-@pytest.mark.representatives("recurrent")
+@pytest.mark.full
 @of_translators
 def test_what_is_beyond_the_length_of_a_source_is_not_read(name):
     one, other = Translation(name, (6, 2, 4)), Translation(name, (6, 2, 4))
@@ -339,7 +339,7 @@ def test_what_is_beyond_the_length_of_a_source_is_not_read(name):
     assert not np.allclose(whole.scores, found.scores, rtol=1e-3)
 
 
-@pytest.mark.representatives("transformer-lengths")
+@pytest.mark.full
 @with_lengths
 @of_translators
 def test_a_step_does_not_compute_again_what_is_made_of_the_memory(name, lengths):

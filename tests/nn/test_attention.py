@@ -44,7 +44,7 @@ def layer_and_params(memory=False, causal=False):
     return layer, jax.tree.map(lambda a: jnp.asarray(RNG.normal(size=a.shape)), params)
 
 
-@pytest.mark.representatives("nan-True")
+@pytest.mark.full
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("fill", [0.0, np.nan])
 def test_each_padded_sequence_is_one_of_its_length(causal, fill, x64):

@@ -22,6 +22,7 @@ def mask(rate, m=4, heads=2, queries=7, keys=9, key=KEY):
     return np.asarray(kept_weights(key, rate, m, heads, jnp.arange(queries), jnp.arange(keys)))
 
 
+@pytest.mark.full
 def test_the_share_that_is_dropped_and_where():
     kept = mask(0.3, m=8, heads=4, queries=50, keys=60)
     assert abs(kept.mean() - 0.7) < 4 * (0.3 * 0.7 / kept.size) ** 0.5

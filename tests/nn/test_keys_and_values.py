@@ -87,6 +87,7 @@ def test_samples_are_those_of_whole_prefixes():
     assert len(set(tokens[:, 4:].ravel().tolist())) > 2
 
 
+@pytest.mark.full
 def test_a_decoder_reads_its_memory_at_each_step():
     block = nn.transformer_block(2, 5, causal=True, memory=True)
     shapes = jax.ShapeDtypeStruct((7, WIDTH), "float32"), jax.ShapeDtypeStruct((4, WIDTH), "float32")

@@ -281,6 +281,7 @@ def test_its_arrays_are_listed_once():
     jax.tree.map(np.testing.assert_array_equal, params_from_arrays(tied, (4,), arrays), params)
 
 
+@pytest.mark.full
 def test_untie_returns_params_for_the_parts():
     tied = nn.tied(LANGUAGE, "0/E", "2/W")
     params, x = params_of(tied, WORDS, "float32"), jnp.array([[1, 1, 4, 0, 2, 2]])

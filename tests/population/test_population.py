@@ -51,6 +51,7 @@ def population():
     return train(shuffle="own", evaluate=jax.jit(evaluate))
 
 
+@pytest.mark.full
 def test_member_equals_the_same_training_alone(population):
     whole, single = population.member(6), alone(6)
     assert_same(whole.params, single.params)

@@ -138,6 +138,7 @@ def trained(x, y, weight=None, **options):
     return jaxnn.fit(OBJECTIVE, optax.sgd(0.5), PARAMS, x, y, key=KEY, epochs=3, weight=weight, **options)
 
 
+@pytest.mark.full
 def test_weight_0_is_no_row_and_weight_2_is_two_rows():
     weighted = trained(X, LABELS, [1, 0, 2, 1, 1, 0])
     rows = [0, 2, 2, 3, 4]

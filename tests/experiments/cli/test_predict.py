@@ -34,6 +34,7 @@ def test_prediction_is_the_class_and_its_probability(capsys, image_run, photo):
     assert predict(capsys, image_run, photo, "--network", "logistic") == (0, "cat with probability 0.93\n")
 
 
+@pytest.mark.representatives("in_shape0-mnist", "in_shape0-sweep-mnist")
 @pytest.mark.parametrize("experiment", ["mnist", "sweep-mnist"])
 @pytest.mark.parametrize("in_shape", [(784,), (28, 28, 1)])
 def test_network_of_mnist_reads_handwriting(capsys, tmp_path, experiment, in_shape):

@@ -283,9 +283,7 @@ def test_a_transformer_of_keras(keras, import_, folder, no_rank_promotion_rule):
     np.testing.assert_allclose(outputs(network, x), np.asarray(net(x)), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.representatives(
-    "<lambda>-merge_mode='concat' and two layers alike", "<lambda>-must have no go_backwards with return_seq"
-)
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("made", "message"),
     [

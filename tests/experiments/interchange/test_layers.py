@@ -204,7 +204,7 @@ def of_standardized():
     return stored._replace(standardizer=jaxnn.data.Standardizer(np.array([30.0, -2.0]), np.array([4.0, 0.1])))
 
 
-@pytest.mark.representatives("npz")
+@pytest.mark.full
 @pytest.mark.parametrize("form", ["npz", "torch", "flax"])
 def test_standardization_before_a_convolution_is_a_layer(of_standardized, tmp_path, no_rank_promotion_rule, form):
     """Padding is that of standardized inputs, so that it cannot be folded into the filters."""

@@ -75,6 +75,7 @@ def test_each_twentieth_of_a_second(tmp_path, moment, signum):
     check(tmp_path, *interrupted(tmp_path, moment, *RUN, signum=signum), 128 + signum)
 
 
+@pytest.mark.representatives("list")
 @pytest.mark.parametrize(
     "argv",
     [
@@ -89,6 +90,7 @@ def test_sigterm_ends_every_command_with_one_line(tmp_path, argv):
     assert not list(tmp_path.glob("*.html")) or (tmp_path / "page.html").read_text().endswith("</html>\n")
 
 
+@pytest.mark.representatives("0.05", "0.15")
 @pytest.mark.parametrize("moment", [0.05, 0.15, 0.3, 0.6])
 def test_scripts_run_from_its_first_line_on(tmp_path, moment):
     """While the shell looks for Python, while Python starts, and later."""

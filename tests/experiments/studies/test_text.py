@@ -69,6 +69,7 @@ def test_names_of_characters_can_be_printed_and_read_back():
     assert data.characters_of(names) == characters
 
 
+@pytest.mark.full
 def test_nats_are_those_of_each_prefix():
     spec = networks.recurrent_network(5, 4, 0.3, 10)
     params = jax.jit(lambda key: spec.network.init(key, spec.example)[0])(jax.random.key(0))
