@@ -35,6 +35,7 @@ def inference_rows(
         return y, layer.observe(cache)
 
     ((y, stats),) = in_programs(trained, ())
+    params, stats, x = jax.device_put((params, stats, x))  # explicit, for transfer guards
     try:
         inferred, gradients = jax.jit(_with_gradient, static_argnums=0)(layer, params, stats, x)
     except Exception as error:

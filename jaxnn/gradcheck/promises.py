@@ -48,13 +48,14 @@ def weight_rows(forward: Forward, layer: Layer, params: Params, x: PyTree) -> It
     rows = np.repeat(np.arange(weight.size), weight.astype(int))
     one_of_each = np.unique(rows, return_index=True)[1]
 
-    def run(x, weight):
+    def run(params, x, weight):
         return _observed_and_pulled(forward, layer, params, x, weight)
 
     def examples(tree, which):
         return jax.tree.map(lambda a: np.asarray(a)[which], tree)
 
-    weighted, repeated = in_programs(run, (x, weight), (examples(x, rows), np.ones(rows.size, np.float32)))
+    alone = params, examples(x, rows), np.ones(rows.size, np.float32)
+    weighted, repeated = in_programs(run, (params, x, weight), alone)
     y = examples(weighted[0], np.unique(rows)), examples(repeated[0], one_of_each)
     pairs = {"y": y, "what observe returns": (weighted[1], repeated[1]), "dparams": (weighted[2], repeated[2])}
     for name, (one, other) in pairs.items():
@@ -73,7 +74,7 @@ def in_programs(function: Callable[..., Any], *arguments: tuple[Any, ...]) -> li
     """
     compiled = jax.jit(function)
     try:
-        return [compiled(*given) for given in arguments]
+        return [compiled(*jax.device_put(given)) for given in arguments]  # explicit, for transfer guards
     except Exception:
         return [function(*given) for given in arguments]
 
