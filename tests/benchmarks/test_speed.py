@@ -252,17 +252,17 @@ def test_table_of_a_gpu_has_the_device_of_each_entry():
 
 def test_without_a_gpu_nothing_is_measured(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(measure, "_result_of", lambda *_: "no such backend")
-    assert measure.main(["--platform", "cuda", "--workload", "tiny", "--json", str(tmp_path / "told.json")]) == 1
+    assert measure.main(["--platform", "cuda", "--workload", "tiny", "--json", str(tmp_path / "runs.json")]) == 1
     out = capsys.readouterr().out
     assert out.startswith("JAX finds no GPU") and out.count(measure.NO_GPU) == len(measure.PEERS) + 1
-    assert json.loads((tmp_path / "told.json").read_text())["runs"]["tiny"]["jaxnn bfloat16"] == [measure.NO_GPU]
+    assert json.loads((tmp_path / "runs.json").read_text())["runs"]["tiny"]["jaxnn bfloat16"] == [measure.NO_GPU]
     with pytest.raises(RuntimeError, match="no such backend"):
         measure.limits("cpu")
 
 
 def test_library_without_gpu_is_reported_as_not_measured(monkeypatch):
-    told = dict(started=0, laps=[1, 2], done=3, peak=1, losses=[0.1], device="cpu", device_peak=0)
-    monkeypatch.setattr(measure, "_result_of", lambda *_: told)
+    measured = dict(started=0, laps=[1, 2], done=3, peak=1, losses=[0.1], device="cpu", device_peak=0)
+    monkeypatch.setattr(measure, "_result_of", lambda *_: measured)
     run = partial(measure.run, workload=TINY._replace(laps=2), name="tiny", folder=None, timeout=1, platform="cuda")
     assert run("jaxnn hand").startswith("not measured")
     assert run("NumPy").device == "cpu"

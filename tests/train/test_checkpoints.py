@@ -90,11 +90,11 @@ def test_resumed_training_ends_as_without_an_interruption_at_any_step(train):
     assert_same(train(), whole)  # keeping checkpoints changes nothing
     assert len(saved) == len(whole.history)
     for i, checkpoint in enumerate(saved):
-        again, told = [], []
-        picked_up = train(checkpoints=from_checkpoint(checkpoint, again), callback=told.append)
+        again, reported = [], []
+        picked_up = train(checkpoints=from_checkpoint(checkpoint, again), callback=reported.append)
         assert_same(picked_up, whole)
-        assert len(again) == max(1, len(saved) - 1 - i)  # nothing is done twice; the end is told in any case
-        assert [report["epoch"] for report in told] == [report["epoch"] for report in whole.history]
+        assert len(again) == max(1, len(saved) - 1 - i)  # nothing is done twice; the end is reported in any case
+        assert [report["epoch"] for report in reported] == [report["epoch"] for report in whole.history]
 
 
 @pytest.mark.full
@@ -149,9 +149,9 @@ def test_more_epochs_continue_from_the_end():
 @pytest.mark.representatives("fit", "train1")
 @pytest.mark.parametrize("train", [fit, partial(fit_stream, report_every=4), fit_population])
 def test_save_is_called_at_the_end(train):
-    told = []
-    train(checkpoints=jaxnn.Checkpointer(lambda start: None, lambda make, ended: told.append(ended)))
-    assert told == [False] * (len(told) - 1) + [True]
+    reported = []
+    train(checkpoints=jaxnn.Checkpointer(lambda start: None, lambda make, ended: reported.append(ended)))
+    assert reported == [False] * (len(reported) - 1) + [True]
 
 
 @pytest.mark.full

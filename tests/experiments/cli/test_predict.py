@@ -121,7 +121,7 @@ START, NOISE = b"\xff\xd8", np.random.default_rng(0).integers(0, 256, 500_000, d
         "progressive": jpeg(progressive=True),
         "restarts": jpeg(restart_marker_blocks=1),
         "progressive restarts": jpeg(progressive=True, restart_marker_blocks=1),
-        "EXIF that is none": jpeg(exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01\x12\0\x03\xff\xff\xff\xff" * 3),
+        "no EXIF": jpeg(exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01\x12\0\x03\xff\xff\xff\xff" * 3),
         "EXIF of another kind": jpeg(exif=b"Exif\0\0nothing"),
     }.items(),
     ids=lambda item: item[0],

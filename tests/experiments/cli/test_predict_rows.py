@@ -105,7 +105,7 @@ def probabilities(rows, classes):
     return np.array([found[f"P({name})"] for name in classes], np.float32).T
 
 
-# What the run itself said
+# What the run itself predicted
 
 
 @pytest.mark.representatives("npz")
@@ -124,20 +124,20 @@ def test_test_rows_get_the_probabilities_of_the_run(kind, table, swept, of_array
     else:
         new = tmp_path / "new.npz"
         np.savez(new, x=np.load(file)["x"][test], kind=np.load(file)["kind"][test])
-    said, told = predict(run, new)
+    predicted, printed = predict(run, new)
     network = load_network(run / "best.safetensors")
     model = network.spec.model()
     expected = class_probabilities(model, network.params, data.test.x)
-    np.testing.assert_array_equal(probabilities(said, data.classes), expected)
+    np.testing.assert_array_equal(probabilities(predicted, data.classes), expected)
     classes = [data.classes[i] for i in np.asarray(model.predict(network.params, data.test.x))]
-    assert list(columns_of(said)["class"]) == classes
+    assert list(columns_of(predicted)["class"]) == classes
     right = np.mean([a == b for a, b in zip(classes, (labels[i] for i in test), strict=True)])
     assert f"test accuracy {100 * right:.2f} %" in (run / "report.txt").read_text()
-    assert any(line.startswith(f"accuracy {100 * right:.2f} %: ") for line in told)
+    assert any(line.startswith(f"accuracy {100 * right:.2f} %: ") for line in printed)
     # Among all rows, each gets the same up to rounding.
-    every, told = predict(run, file)
+    every, printed = predict(run, file)
     np.testing.assert_allclose(probabilities(every, data.classes)[test], expected, rtol=1e-5, atol=1e-7)
-    assert told[-1].startswith("note: this is the run's own data file")
+    assert printed[-1].startswith("note: this is the run's own data file")
 
 
 def test_many_rows_are_predicted_in_batches(swept, table, predict, monkeypatch):
@@ -153,27 +153,27 @@ def test_many_rows_are_predicted_in_batches(swept, table, predict, monkeypatch):
 
 def test_columns_in_any_order_with_additional_ones_and_without_labels(swept, table, predict, tmp_path):
     header, rows, path = table
-    expected, told = predict(swept, path)
-    assert told[0] == "by best, 7-4-1, the run's best on dev"
-    assert "ignored, since training had no such column: name" in told
+    expected, printed = predict(swept, path)
+    assert printed[0] == "by best, 7-4-1, the run's best on dev"
+    assert "ignored, since training had no such column: name" in printed
     turned = [[*row[4:0:-1], "0"] for row in rows]
     new = write_csv(tmp_path / "new.csv", [*header[4:0:-1], "oth\n\u2028er"], turned, delimiter=";")
-    said, told = predict(swept, new)
-    assert said == expected
-    assert "ignored, since training had no such column: oth\\n\\u2028er" in told
-    assert not any("accuracy" in line for line in told)
+    predicted, printed = predict(swept, new)
+    assert predicted == expected
+    assert "ignored, since training had no such column: oth\\n\\u2028er" in printed
+    assert not any("accuracy" in line for line in printed)
 
 
 def test_missing_and_unseen_words_are_encoded_as_in_training_and_reported(swept, table, predict, tmp_path):
     fitted = {column.name: column for column in encoder.load(swept).columns}
     header = ["sex", "age", "fare", "town"]
     rows = [["female", "NA", "1", "Oslo"], ["", f"{fitted['age'].median!r}", "1", "Bergen"]]
-    said, told = predict(swept, write_csv(tmp_path / "a.csv", header, rows))
-    assert f"age: 1 missing, taken as the median, {fitted['age'].median:g}" in told
-    assert f"sex: 1 missing, taken as {fitted['sex'].most_frequent}" in told
-    assert "town: 2 not seen in training, first 'Oslo' in line 2, encoded as no level" in told
+    predicted, printed = predict(swept, write_csv(tmp_path / "a.csv", header, rows))
+    assert f"age: 1 missing, taken as the median, {fitted['age'].median:g}" in printed
+    assert f"sex: 1 missing, taken as {fitted['sex'].most_frequent}" in printed
+    assert "town: 2 not seen in training, first 'Oslo' in line 2, encoded as no level" in printed
     filled = [["female", f"{fitted['age'].median!r}", "1", "x"], [fitted["sex"].most_frequent, *rows[1][1:]]]
-    assert predict(swept, write_csv(tmp_path / "b.csv", header, filled))[0] == said
+    assert predict(swept, write_csv(tmp_path / "b.csv", header, filled))[0] == predicted
 
 
 def test_labels_that_are_missing_or_new(swept, table, predict, tmp_path):
@@ -181,30 +181,30 @@ def test_labels_that_are_missing_or_new(swept, table, predict, tmp_path):
     labels = columns_of(predict(swept, path)[0])["class"]
     rows = [[*row[:-1], label] for row, label in zip(rows[:8], labels, strict=False)]
     rows[0][-1], rows[1][-1] = "", "perhaps"
-    _, told = predict(swept, write_csv(tmp_path / "a.csv", header, rows))
+    _, printed = predict(swept, write_csv(tmp_path / "a.csv", header, rows))
     unknown = "1 of a class that training did not have, for example 'perhaps'"
     expected = f"accuracy 85.71 %: 6 of 7 rows that have a label; {unknown}"
-    assert expected in told
+    assert expected in printed
     rows = [[*row[:-1], "?"] for row in rows]
-    _, told = predict(swept, write_csv(tmp_path / "b.csv", header, rows))
-    assert "no accuracy: the column of the labels is empty" in told
+    _, printed = predict(swept, write_csv(tmp_path / "b.csv", header, rows))
+    assert "no accuracy: the column of the labels is empty" in printed
 
 
 def test_arrays_without_labels(of_arrays, predict, tmp_path):
     run, file = of_arrays
-    expected, told = predict(run, file)
+    expected, printed = predict(run, file)
     assert expected[0] == ["row", "class", "P(a,b)", "P(c)", "P(é)"]
     np.savez(tmp_path / "new.npz", x=np.load(file)["x"].reshape(60, 4), other=np.zeros(3))
-    said, told = predict(run, tmp_path / "new.npz")
-    assert (said, told) == (expected, ["by best, 4-4-3, the run's best on dev"])
-    np.testing.assert_allclose(probabilities(said, ["a,b", "c", "é"]).sum(axis=1), 1, rtol=1e-6)
+    predicted, printed = predict(run, tmp_path / "new.npz")
+    assert (predicted, printed) == (expected, ["by best, 4-4-3, the run's best on dev"])
+    np.testing.assert_allclose(probabilities(predicted, ["a,b", "c", "é"]).sum(axis=1), 1, rtol=1e-6)
 
 
 def test_predictions_go_to_a_new_file_and_notes_to_stdout(swept, table, tmp_path, capsys, error_of):
     out = tmp_path / "predictions.csv"
     assert main.main(["predict", str(swept), str(table[2]), "--out", str(out)]) == 0
-    told, err = capsys.readouterr()
-    assert told.startswith(f"{out}: the classes of 120 rows\nby best, ") and "\naccuracy " in told and err == ""
+    printed, err = capsys.readouterr()
+    assert printed.startswith(f"{out}: the classes of 120 rows\nby best, ") and "\naccuracy " in printed and err == ""
     read = read_table(out)
     assert list(read.columns) == ["row", "class", "P(no)", "P(yes)"]
     assert read.columns["row"] == [str(i) for i in range(1, 121)]
@@ -228,8 +228,8 @@ def test_best_network_on_dev_is_used_by_default(ladder_run, table, predict, erro
             row["accuracy"]["dev"] = accuracy
         (run / "results.json").write_text(json.dumps(results))
         assert predict(run, table[2])[1][0].startswith(f"by passengers-{best}, ")
-    _, told = predict(run, table[2], "--network", "passengers-one-hidden")
-    assert told[0] == "by passengers-one-hidden, 5-3-1"
+    _, printed = predict(run, table[2], "--network", "passengers-one-hidden")
+    assert printed[0] == "by passengers-one-hidden, 5-3-1"
     assert "has no network 'other': there are " in error_of(run, table[2], "--network", "other")
     for content, message in [
         (b"[]", "expected a list of networks, got []"),
@@ -262,11 +262,11 @@ def test_new_rows_are_read_like_the_training_rows(tmp_path, predict, error_of, c
     assert [column.name for column in kept.columns] == ["column_2", "column_3", "column_4"]
     assert [column.notation[:2] for column in kept.columns] == [(",", ""), (",", ""), (",", ".")]
     capsys.readouterr()
-    said, notes = predict(run, path)
+    predicted, notes = predict(run, path)
     assert notes[-2].startswith("accuracy ") and "of 60 rows" in notes[-2]
     new = tmp_path / "new.csv"
     new.write_text("".join("\t".join(map(str, [i, *row[:-1]])) + "\n" for i, row in enumerate(rows)))
-    assert predict(run, new)[0] == said
+    assert predict(run, new)[0] == predicted
     for old, odd, message in [("0,0", "0.5", r"'0.5' in line 1.*decimal comma"), ("0%", "0", "'0' in line 1.*in %"),
                               ("0,0", "NA", "'NA' in line 1, expected a number")]:  # fmt: skip
         new.write_text("\t".join(["1", "0,0", "0%", "1.100", "EU"]).replace(old, odd, 1) + "\n")

@@ -162,8 +162,8 @@ def test_a_training_whose_checkpoints_are_all_damaged_starts_again(capsys, tmp_p
         file.write_bytes(b"")
     capsys.readouterr()
     resume(run)
-    told = capsys.readouterr().err.splitlines()
-    assert [line.split(" was set aside")[0].rsplit("/", 1)[1] for line in told] == [
+    printed = capsys.readouterr().err.splitlines()
+    assert [line.split(" was set aside")[0].rsplit("/", 1)[1] for line in printed] == [
         f"{n} is damaged, and" for n in "765"
     ]
     assert_same(run, undisturbed)
@@ -367,10 +367,10 @@ def test_moved_data_folder_must_hold_the_same_data(capsys, tmp_path, at_report, 
     data.rename(moved)
     assert "give their folder as --data-dir" in refusal(capsys, run)
     assert "--data has no effect: this run of sweep-catvnoncat reads no such" in refusal(capsys, run, "--data", "a.csv")
-    told = refusal(capsys, run, "--data-dir", str(other))
-    assert "was started with other data (data.train_catvnoncat.h5 was " in told and "data.test" not in told
+    printed = refusal(capsys, run, "--data-dir", str(other))
+    assert "was started with other data (data.train_catvnoncat.h5 was " in printed and "data.test" not in printed
     at_report(1, send(signal.SIGINT))
-    resume(run, "--data-dir", str(moved), status=130)  # once more, and the next time needs to be told again
+    resume(run, "--data-dir", str(moved), status=130)  # once more, and the next time needs the option again
     assert capsys.readouterr().err.endswith(f"resume {run} --data-dir '{moved}'\n")
     resume(run, "--data-dir", str(moved))
     assert_same(run, next((tmp_path / "whole").iterdir()))
@@ -387,8 +387,8 @@ def test_moved_own_data_file(capsys, tmp_path, at_report):
     (tmp_path / "new").mkdir()
     (tmp_path / "own.csv").rename(tmp_path / "new" / "own.csv")
     assert "own.csv does not exist: locate it with --data" in refusal(capsys, run)
-    told = refusal(capsys, run, "--data-dir", str(tmp_path / "new"))
-    assert "--data-dir has no effect: this run of sweep-own reads your own file: use --data" in told
+    printed = refusal(capsys, run, "--data-dir", str(tmp_path / "new"))
+    assert "--data-dir has no effect: this run of sweep-own reads your own file: use --data" in printed
     assert "absent.csv does not exist" in refusal(capsys, run, "--data", str(tmp_path / "absent.csv"))
     (tmp_path / "own.csv").write_text("a,kind\n1,odd\n" + rows)
     assert "was started with other data (data.own.csv was " in refusal(capsys, run, "--data", str(tmp_path / "own.csv"))
@@ -464,8 +464,8 @@ def test_benchmark_finds_failures(tmp_path, undisturbed):
     assert training.differs(undisturbed) == []
     (wrong,) = training.differs(other)
     assert wrong.startswith("sweep.csv: ")
-    told = "relu-1: resumed after epoch 3\ntanh-1: resumed after epoch 5\n"
-    (wrong,) = faults.resumed_elsewhere(tmp_path, told, {"relu-1": 4, "tanh-1": 5})
+    printed = "relu-1: resumed after epoch 3\ntanh-1: resumed after epoch 5\n"
+    (wrong,) = faults.resumed_elsewhere(tmp_path, printed, {"relu-1": 4, "tanh-1": 5})
     assert "relu-1 resumed after epoch 3, but had a checkpoint of epoch 4" in wrong
     (wrong,) = faults.resumed_elsewhere(tmp_path, "", {"relu-1": 4})  # it started again, and logged nothing
     assert "relu-1 resumed after epoch none" in wrong

@@ -481,9 +481,9 @@ def test_import_can_be_compared_but_not_resumed_repeated_or_used_for_rows(capsys
     runs = sorted(map(str, folder.glob("runs/*")))
     for command in ("resume", "repeat"):
         assert main.main([command, runs[0]]) == 2
-        told = capsys.readouterr().err
-        assert "an import, which has no training to resume or repeat" in told
-        assert told.count("\n") == 1
+        printed = capsys.readouterr().err
+        assert "an import, which has no training to resume or repeat" in printed
+        assert printed.count("\n") == 1
     assert main.main(["predict", runs[0], "rows.csv"]) == 2
     assert "must be a run of catvnoncat, or on your own file" in capsys.readouterr().err
     assert main.main(["compare", *runs]) == 0

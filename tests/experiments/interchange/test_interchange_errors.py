@@ -20,7 +20,7 @@ from experiments.networks.storage import StoredNetwork, encode
 from tests.experiments.interchange.networks import dense_network
 
 LAYERS = [(np.ones((3, 2), np.float32), np.zeros(3)), (np.ones((1, 3), np.float32), np.zeros(1))]
-TOLD = ["--activation", "relu", "--output", "binary"]
+RELU_BINARY = ["--activation", "relu", "--output", "binary"]
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ W, b, f4 = np.ones((3, 2), np.float32), np.zeros(3, np.float32), np.float32
 )
 def test_invalid_networks(error_of, tmp_path, form, content, message):
     (tmp_path / "a.safetensors").write_bytes(safetensors_file(**content))
-    assert message in error_of("import", "a.safetensors", "--from", form, *TOLD)
+    assert message in error_of("import", "a.safetensors", "--from", form, *RELU_BINARY)
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_invalid_networks(error_of, tmp_path, form, content, message):
         (["--output", "binary"], "weights do not determine the activation: give --activation elu, or one of"),
         (["--activation", "relu"], "weights do not determine the output: give --output binary, or one of"),
         (["--activation", "wish", "--output", "binary"], "unknown activation 'wish': give --activation elu"),
-        ([*TOLD[:3], "wish"], "unknown output 'wish': give --output binary"),
-        ([*TOLD[:3], "softmax"], "sizes must end in at least 2 classes"),
-        ([*TOLD, "--classes", "a", "b", "c"], "--classes must name 2 classes, got 3"),
-        ([*TOLD, "--image-shape", "2", "2", "3"], "--image-shape (2, 2, 3) has 12 numbers, the network takes 2"),
+        ([*RELU_BINARY[:3], "wish"], "unknown output 'wish': give --output binary"),
+        ([*RELU_BINARY[:3], "softmax"], "sizes must end in at least 2 classes"),
+        ([*RELU_BINARY, "--classes", "a", "b", "c"], "--classes must name 2 classes, got 3"),
+        ([*RELU_BINARY, "--image-shape", "2", "2", "3"], "--image-shape (2, 2, 3) has 12 numbers, the network takes 2"),
     ],
 )
 def test_options_must_fit_the_weights(error_of, tmp_path, argv, message):
@@ -166,12 +166,14 @@ def test_options_must_fit_the_weights(error_of, tmp_path, argv, message):
 
 def test_unknown_formats(error_of):
     known = "--from must be one of safetensors, npz, torch, flax, keras, onnx, got"
-    assert f"{known} 'stablehlo'\n" in error_of("import", "a", "--from", "stablehlo", *TOLD)
-    assert f"{known} 'jax': did you mean flax?" in error_of("import", "a", "--from", "jax", *TOLD)
-    assert f"{known} 'pytorch': did you mean torch?" in error_of("import", "a", "--from", "pytorch", *TOLD)
-    assert "--from" in error_of("import", "a", *TOLD)
-    assert "a.safetensors: No such file or directory" in error_of("import", "a.safetensors", "--from", "torch", *TOLD)
-    assert "a.npz: No such file or directory" in error_of("import", "a.npz", "--from", "npz", *TOLD)
+    assert f"{known} 'stablehlo'\n" in error_of("import", "a", "--from", "stablehlo", *RELU_BINARY)
+    assert f"{known} 'jax': did you mean flax?" in error_of("import", "a", "--from", "jax", *RELU_BINARY)
+    assert f"{known} 'pytorch': did you mean torch?" in error_of("import", "a", "--from", "pytorch", *RELU_BINARY)
+    assert "--from" in error_of("import", "a", *RELU_BINARY)
+    assert "a.safetensors: No such file or directory" in error_of(
+        "import", "a.safetensors", "--from", "torch", *RELU_BINARY
+    )
+    assert "a.npz: No such file or directory" in error_of("import", "a.npz", "--from", "npz", *RELU_BINARY)
 
 
 class Bomb:
@@ -191,7 +193,7 @@ def test_a_pickle_is_not_read(error_of, tmp_path, form, name, zipped):
             file.writestr("archive/data.pkl", data)
     else:
         (tmp_path / name).write_bytes(data)
-    error = error_of("import", name, "--from", form, *TOLD)
+    error = error_of("import", name, "--from", form, *RELU_BINARY)
     assert "is a pickle, or a zip archive of one" in error
     assert f"safetensors.{form}.save_file(" in error
     assert not Path("exploded").exists()
@@ -202,8 +204,8 @@ def test_dtype_that_numpy_lacks_is_not_damage(error_of, tmp_path, dtype):
     size = 48 if dtype == "C64" else 6
     contents = json.dumps({"0.weight": {"dtype": dtype, "shape": [3, 2], "data_offsets": [0, size]}}).encode()
     (tmp_path / "a.safetensors").write_bytes(len(contents).to_bytes(8, "little") + contents + bytes(size))
-    told = error_of("import", "a.safetensors", "--from", "torch", *TOLD)
-    assert f"a.safetensors: 0.weight is {dtype}, expected F64, F32, F16 or BF16" in told
+    message = error_of("import", "a.safetensors", "--from", "torch", *RELU_BINARY)
+    assert f"a.safetensors: 0.weight is {dtype}, expected F64, F32, F16 or BF16" in message
 
 
 @pytest.mark.parametrize("form", ["torch", "flax"])
@@ -211,13 +213,15 @@ def test_dtype_that_numpy_lacks_is_not_damage(error_of, tmp_path, dtype):
 def test_shard_is_not_a_network(error_of, tmp_path, form, name):
     (tmp_path / name).write_bytes(safetensors_file(fc1__weight=W))
     assert "is a part of a model in several files, but import reads a single one: load the model" in error_of(
-        "import", name, "--from", form, *TOLD
+        "import", name, "--from", form, *RELU_BINARY
     )
 
 
 def test_the_error_for_msgpack_has_the_conversion(error_of, tmp_path):
     (tmp_path / "net.msgpack").write_bytes(b"\x81\xa6params\x80")
-    assert "convert it with safetensors.flax.save_file(" in error_of("import", "net.msgpack", "--from", "flax", *TOLD)
+    assert "convert it with safetensors.flax.save_file(" in error_of(
+        "import", "net.msgpack", "--from", "flax", *RELU_BINARY
+    )
 
 
 # ------------------------------------------------------------------ npz
@@ -257,7 +261,7 @@ def npz(**members):
 )
 def test_npz_files(error_of, tmp_path, content, message):
     (tmp_path / "a.npz").write_bytes(content)
-    assert message in error_of("import", "a.npz", "--from", "npz", *TOLD)
+    assert message in error_of("import", "a.npz", "--from", "npz", *RELU_BINARY)
     assert not Path("exploded").exists()
 
 
@@ -266,7 +270,7 @@ def test_an_npz_that_unpacks_to_more_than_memory(error_of, tmp_path, monkeypatch
     content = npz(W_1=npy((2**20, 1), bytes(2**22)))
     assert len(content) < 10_000
     (tmp_path / "a.npz").write_bytes(content)
-    assert "more than the remaining 1,048,576 bytes" in error_of("import", "a.npz", "--from", "npz", *TOLD)
+    assert "more than the remaining 1,048,576 bytes" in error_of("import", "a.npz", "--from", "npz", *RELU_BINARY)
 
 
 # ------------------------------------------------------------------ HDF5
@@ -361,15 +365,15 @@ def test_keras_files(error_of, tmp_path, make, message):
     with h5py.File(tmp_path / "secret.h5", "w") as file:
         file["W"] = W.T
     keras_file(tmp_path / "a.weights.h5", make)
-    assert message in error_of("import", "a.weights.h5", "--from", "keras", *TOLD)
+    assert message in error_of("import", "a.weights.h5", "--from", "keras", *RELU_BINARY)
 
 
 def test_files_that_keras_does_not_write(error_of, tmp_path):
     (tmp_path / "a.weights.h5").write_bytes(b"text")
-    assert "is damaged or not an HDF5 file" in error_of("import", "a.weights.h5", "--from", "keras", *TOLD)
+    assert "is damaged or not an HDF5 file" in error_of("import", "a.weights.h5", "--from", "keras", *RELU_BINARY)
     (tmp_path / "a.h5").write_bytes(b"PK\x03\x04")
     assert "must end in .keras or .weights.h5, as written by net.save('net.keras') or net.save_weights(" in error_of(
-        "import", "a.h5", "--from", "keras", *TOLD
+        "import", "a.h5", "--from", "keras", *RELU_BINARY
     )
 
 
@@ -410,7 +414,7 @@ def test_export_does_not_change_the_run(run, tmp_path, monkeypatch):
 def test_a_name_of_the_file_without_a_stem(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path(".npz").write_bytes(module("npz").encode(StoredNetwork(NetworkSpec((2, 3, 1)), _params(), ())))
-    assert main.main(["import", ".npz", "--from", "npz", *TOLD]) == 0
+    assert main.main(["import", ".npz", "--from", "npz", *RELU_BINARY]) == 0
     assert "network.safetensors: 2-3-1 (relu, binary)" in capsys.readouterr().out
 
 

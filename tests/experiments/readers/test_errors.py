@@ -17,8 +17,8 @@ from experiments.readers.photo import read_photo
 
 
 def test_message_is_one_line_for_any_content():
-    said = str(InvalidFileError("net has a\nbad\x1b[2J name \udcff é"))
-    assert said == "net has a\\nbad\\x1b[2J name \\udcff é"
+    message = str(InvalidFileError("net has a\nbad\x1b[2J name \udcff é"))
+    assert message == "net has a\\nbad\\x1b[2J name \\udcff é"
     assert len(str(InvalidFileError("a" * 10**6))) < 3000
 
 

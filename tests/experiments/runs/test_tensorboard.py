@@ -32,16 +32,16 @@ SCALARS = [("logistic/cost", 0.5, 100), ("logistic/cost", 0.25, 200), ("logistic
 
 
 def test_each_number_is_a_scalar_and_the_file_is_always_closed(monkeypatch, tmp_path, run):
-    told = []
+    calls = []
 
     def writer(folder, **kwargs):
-        told.append(folder)
-        return SimpleNamespace(add_scalar=lambda *each: told.append(each), close=lambda: told.append("closed"))
+        calls.append(folder)
+        return SimpleNamespace(add_scalar=lambda *each: calls.append(each), close=lambda: calls.append("closed"))
 
     monkeypatch.setitem(sys.modules, "tensorboardX", SimpleNamespace(SummaryWriter=writer))
     assert run("--tensorboard") == 130
     (folder,) = (tmp_path / "runs").iterdir()
-    assert told == [str(folder), *SCALARS, "closed"]
+    assert calls == [str(folder), *SCALARS, "closed"]
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 3
     assert json.loads((folder / "config.json").read_text())["options"]["tensorboard"] is True
 
