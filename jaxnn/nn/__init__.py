@@ -10,6 +10,7 @@ from jaxnn.nn.activations import *
 from jaxnn.nn.alignments import *
 from jaxnn.nn.attention import *
 from jaxnn.nn.attention_in_blocks import *
+from jaxnn.nn.attention_with_heads import *
 from jaxnn.nn.batch_normalization import *
 from jaxnn.nn.branches import *
 from jaxnn.nn.carrying import *

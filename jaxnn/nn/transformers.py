@@ -9,7 +9,7 @@ from jaxnn.constraints import Count, Flag, Nothing, OneOf, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.marking.places import RESIDUAL
 from jaxnn.nn.activations import ACTIVATIONS, ActivationName, identity
-from jaxnn.nn.attention import multi_head_attention
+from jaxnn.nn.attention_with_heads import multi_head_attention
 from jaxnn.nn.branches import parallel
 from jaxnn.nn.combinators import alone, combined, in_a_tuple, layer_keys
 from jaxnn.nn.composition import add_floats, chain, residual
