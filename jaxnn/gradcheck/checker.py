@@ -10,7 +10,7 @@ from jaxnn.gradcheck.assumptions import assume_symmetry, left_domain
 from jaxnn.gradcheck.comparison import Row
 from jaxnn.gradcheck.deadlines import OverdueError, is_limited
 from jaxnn.gradcheck.diagnosis import diagnose, hint
-from jaxnn.gradcheck.examination import NO_DIGITS, NOT_FINITE, Examination, Examiner, OutsideDomainError, cast
+from jaxnn.gradcheck.examination import NO_DIGITS, NOT_FINITE, Examination, Examiner
 from jaxnn.gradcheck.flat_problem import FlatProblem
 from jaxnn.gradcheck.inspection import compute_eps, has_rule
 from jaxnn.gradcheck.options import Options
@@ -24,6 +24,7 @@ from jaxnn.gradcheck.preconditions import (
     leave_out_constants,
 )
 from jaxnn.gradcheck.problem import GradcheckError, Problem
+from jaxnn.gradcheck.references import OutsideDomainError, cast
 from jaxnn.gradcheck.report import Report
 from jaxnn.gradcheck.row_texts import worst_row
 from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, raised
@@ -109,7 +110,7 @@ def _report_on(problem: Problem, options: Options, order: int, quotients: bool =
     if order > 1 and not any(row.status in ("fail", "undecided") for row in rows):
         rows += second_order(examiner, setting, given)
     rows += forward_mode(examiner, setting, given)
-    rows += [Row(kind, leaf, "note", text=text) for (leaf, kind), text in examiner.notes.items()]
+    rows += [Row(kind, leaf, "note", text=text) for (leaf, kind), text in examiner.references.notes.items()]
     if any(row.status == "fail" for row in rows):  # of a wrong gradient, the allowances mean nothing
         rows = [row._replace(status="skip") if row.text in _ALLOWANCES else row for row in rows]
     # Explanations are verified by autodiff.

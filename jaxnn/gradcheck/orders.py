@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.comparison import Row
-from jaxnn.gradcheck.examination import Examiner, OutsideDomainError, cast
+from jaxnn.gradcheck.examination import Examiner
 from jaxnn.gradcheck.flat_problem import FlatProblem
 from jaxnn.gradcheck.leaves import replaced
 from jaxnn.gradcheck.points import make_cotangents
 from jaxnn.gradcheck.preconditions import Setting
 from jaxnn.gradcheck.problem import make_problem
+from jaxnn.gradcheck.references import OutsideDomainError, cast
 from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, precision, raised
 
 SECOND_ORDER = "second order"
@@ -50,7 +51,8 @@ def second_order(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
     inner.wrt = [i for i in inner.floating if i in flat.wrt or i >= len(given)]
     derived = Runner(inner)
     try:
-        leaves = [*(given if examiner.given_is_smooth else _beside(runner, given, options.seed)), *cotangents]
+        at = given if examiner.references.given_is_smooth else _beside(runner, given, options.seed)
+        leaves = [*at, *cotangents]
         found = Examiner(derived, options, own_eps=examiner.own_eps).examine(
             SECOND_ORDER, "smooth", leaves, make_cotangents("random", derived, leaves, options.seed)
         )
@@ -77,7 +79,8 @@ def forward_mode(examiner: Examiner, setting: Setting, given: Arrays) -> list[Ro
     """Return a row that compares the tangents of a function with a JVP rule with those of f, none if it has no JVP."""
     runner, options = examiner.runner, examiner.options
     flat = runner.flat
-    given = cast(given if examiner.given_is_smooth else _beside(runner, given, options.seed), setting.working)
+    at = given if examiner.references.given_is_smooth else _beside(runner, given, options.seed)
+    given = cast(at, setting.working)
     if flat.problem.ruled is None or runner.quotients or options.fast:
         return []
     rng = np.random.default_rng([options.seed, 606])

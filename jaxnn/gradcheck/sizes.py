@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.comparison import Row
-from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError
+from jaxnn.gradcheck.examination import Examination, Examiner
 from jaxnn.gradcheck.flat_problem import is_floating
 from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
 from jaxnn.gradcheck.problem import GradcheckError
+from jaxnn.gradcheck.references import OutsideDomainError
 from jaxnn.gradcheck.resizing import resized
 from jaxnn.gradcheck.runner import Arrays, BackwardRaisedError, Runner, raised
 

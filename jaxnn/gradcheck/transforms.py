@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.gradcheck.comparison import Bound, Row
-from jaxnn.gradcheck.examination import Examination, Examiner, OutsideDomainError, Reference
+from jaxnn.gradcheck.examination import Examination, Examiner
 from jaxnn.gradcheck.points import TestPoint, is_label, make_cotangents
+from jaxnn.gradcheck.references import OutsideDomainError, Reference
 from jaxnn.gradcheck.runner import Arrays, raised
 
 _SAMPLES = 3
@@ -92,7 +93,7 @@ def _one_by_one(
     for k in range(_SAMPLES):
         at = [leaf[k] if axis == 0 else leaf[0] for leaf, axis in zip(leaves, axes, strict=True)]
         dy = [c[k] for c in cotangents]
-        reference = examiner.reference(at, dy, examiner.working)
+        reference = examiner.references.at(at, dy, examiner.working)
         # In a domain, the backward of one sample has more parts than the reference.
         free = any(domain.structures) or domain.has_projection
         found.append((reference, examiner.runner.manual(at, dy) if free else reference.gradients))
@@ -189,7 +190,7 @@ def _samples(examiner: Examiner, given: TestPoint, seed: int) -> tuple[Arrays, A
     cotangents = [make_cotangents(given.cotangents, runner, given.leaves, seed + k) for k in range(_SAMPLES)]
     try:
         for at, dy in zip(samples, cotangents, strict=True):
-            if not all(np.isfinite(g).all() for g in examiner.reference(at, dy, examiner.working).gradients):
+            if not all(np.isfinite(g).all() for g in examiner.references.at(at, dy, examiner.working).gradients):
                 return None
     except OutsideDomainError:
         return None
