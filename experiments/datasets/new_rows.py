@@ -16,7 +16,9 @@ from experiments.datasets.column_encoding import check_numbers, describe_new_row
 from experiments.datasets.columns import in_order_of_inputs, width
 from experiments.datasets.labels import NO_LABELS, labels_of_npz
 from experiments.datasets.options import OwnDataOptions
-from experiments.datasets.own_data import check_count, inputs_of_npz, is_npz
+from experiments.datasets.own_data import is_npz
+from experiments.datasets.own_npz import inputs_of_npz
+from experiments.datasets.partition import check_count
 from experiments.readers.csv_file import read_table
 from experiments.readers.errors import InvalidFileError
 from experiments.readers.npz import read_npz

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.datasets.labels import LONGEST_CLASS, MOST_CLASSES
 from experiments.datasets.new_rows import Rows
-from experiments.datasets.own_data import check_count, prepared
+from experiments.datasets.partition import check_count, prepared
 from experiments.networks.spec import class_probabilities
 from experiments.networks.storage import StoredNetwork
 from experiments.networks.tables import shape_of_row

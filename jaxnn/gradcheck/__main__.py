@@ -1,26 +1,23 @@
 """`python -m jaxnn.gradcheck package.module:name --shape 32,784 ...`: check a gradient from a shell."""
 
 import argparse
-import importlib
 import inspect
 import json
 import re
 import sys
-from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxnn import gradcheck
 from jaxnn.constraints import Count, Function
 from jaxnn.gradcheck.domains import Domain
 from jaxnn.gradcheck.options import PRECISIONS
 from jaxnn.gradcheck.problem import parameters_of
-from jaxnn.gradcheck.structures import STRUCTURES
+from jaxnn.gradcheck.typed_options import DOMAIN_NAMES, arguments_of, domain_of, find
 from jaxnn.losses.loss import Loss
 from jaxnn.nn.layer import Layer
 
@@ -44,7 +41,6 @@ examples:
   python -m jaxnn.gradcheck model:solve --args arrays.npz --domain A=positive-definite --rtol 1e-6
   python -m jaxnn.gradcheck model:quantize --shape 4,3 --instead model:identity --dtypes float32
 """
-_NAMES = tuple(name.replace(" ", "-") for name in STRUCTURES)
 _OF_FUNCTIONS = ("backward", "batch", "rtol", "atol", "domain", "instead", "kinks", "dtypes", "order")
 """Options that only checks of functions have, not those of layers and losses."""
 
@@ -94,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     arguments.add_argument("--batch", type=int, metavar="N", help="size of the batch axis, if it cannot be found")
     arguments.add_argument(
         "--domain", action="append", default=[], metavar="DOMAIN",
-        help=f"where the arguments lie: {', '.join(_NAMES)}, or MODULE:NAME of a function that projects them; "
+        help=f"where the arguments lie: {', '.join(DOMAIN_NAMES)}, or MODULE:NAME of a function that projects them; "
         "NAME=DOMAIN for one argument; repeat per argument",
     )  # fmt: skip
 
@@ -115,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report_on(options: argparse.Namespace) -> gradcheck.Report:
     Count(0).check("--seed", options.seed)
-    target = _find("MODULE:NAME", options.target)
+    target = find("MODULE:NAME", options.target)
     if not callable(target) and not isinstance(target, Layer | Loss):
         raise ValueError(f"{options.target} must be a function, Layer or Loss, got a {type(target).__name__}")
     # JAX has no float64 arrays, unless they are enabled.
@@ -133,14 +129,14 @@ def _on_component(target: Layer | Loss, options: argparse.Namespace) -> gradchec
         raise ValueError(f"--{excess[0]} must be left out for a {kind}, got {getattr(options, excess[0])!r}")
     settings: dict[str, Any] = {"seed": options.seed, "fast": options.fast}
     if isinstance(target, Loss):
-        args = _arguments(options, ["z", "y"])
+        args = arguments_of(options, ["z", "y"])
         if len(args) != 2:
             given = "--args must hold 2 arguments" if options.args else "--shape must be given twice"
             raise ValueError(f"{given} for a loss, for outputs and targets, got {len(args)}")
         return gradcheck.loss(target, *args, **settings)
     if options.args:
         raise ValueError(f"--args must be left out for a layer, got {options.args!r}: pass --shape, batch first")
-    args = _arguments(options, [])
+    args = arguments_of(options, [])
     if len(args) != 1 or args[0].ndim == 0:
         raise ValueError(f"--shape must be one shape, batch first, for a layer, got {' '.join(options.shape)}")
     m, *in_shape = args[0].shape
@@ -150,7 +146,7 @@ def _on_component(target: Layer | Loss, options: argparse.Namespace) -> gradchec
 def _on_function(target: Any, options: argparse.Namespace) -> gradcheck.Report:
     positional = [p for p in parameters_of(target) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     names = [p.name for p in positional]
-    args, domain = _arguments(options, names), _domain(options.domain)
+    args, domain = arguments_of(options, names), domain_of(options.domain)
     _check_number(options, positional, args, target)
     if options.shape:
         args = _inside(domain, args, names)
@@ -160,9 +156,9 @@ def _on_function(target: Any, options: argparse.Namespace) -> gradcheck.Report:
     if options.dtypes is not None:
         settings["dtypes"] = tuple(name.strip() for name in options.dtypes.split(","))
     if options.instead:
-        settings["instead"] = _find("--instead", options.instead)
+        settings["instead"] = find("--instead", options.instead)
     if options.backward:
-        return gradcheck.vjp(target, _find("--backward", options.backward), *args, **settings)
+        return gradcheck.vjp(target, find("--backward", options.backward), *args, **settings)
     if isinstance(target, jax.custom_vjp | jax.custom_jvp):
         return gradcheck.custom(target, target.fun, *args, **settings)
     return gradcheck.custom(target, gradcheck.without_rules(target), *args, **settings)
@@ -185,117 +181,6 @@ def _inside(domain: Any, args: tuple[Any, ...], names: list[str]) -> tuple[Any, 
     names = [names[i] if i < len(names) else f"arg{i}" for i in range(len(args))]
     floating = [i for i, a in enumerate(args) if jnp.issubdtype(a.dtype, jnp.floating)]
     return tuple(Domain(domain, names, names, tuple).project(list(args), floating))
-
-
-def _find(option: str, name: str) -> Any:
-    """Return what `module:name` names."""
-    module, _, attribute = name.partition(":")
-    if not module or not attribute:
-        raise ValueError(f"{option} must be like package.module:name, got {name!r}")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        target = importlib.import_module(module)
-        for part in attribute.split("."):
-            target = getattr(target, part)
-    except Exception as error:  # the module itself may raise any
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{option} must be importable, got {name!r}, which raises {reason}") from error
-    return target
-
-
-def _arguments(options: argparse.Namespace, names: list[str]) -> tuple[Any, ...]:
-    """Return the arguments: random arrays of the shapes, or those that --args gives."""
-    if options.args and options.shape:
-        raise ValueError(f"--args and --shape must not be given both, got {options.args!r} and {options.shape[0]!r}")
-    if options.args:
-        return _stated_arguments(options.args, options.seed, names)
-    if not options.shape:
-        raise ValueError(
-            "--shape must be given once per argument, got none: for example --shape 32,784, or --args MODULE:NAME"
-        )
-    rng = np.random.default_rng(options.seed)
-    return tuple(_array(rng, shape) for shape in options.shape)
-
-
-def _stated_arguments(text: str, seed: int, names: list[str]) -> tuple[Any, ...]:
-    if text.endswith((".npy", ".npz")):
-        return _loaded(text, names)
-    found = _find("--args", text)
-    if callable(found):
-        required = [p for p in parameters_of(found) if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
-        if len(required) > 1:
-            got = ", ".join(p.name for p in required)
-            raise ValueError(f"--args must be a function of nothing or of a seed, got {text!r}, a function of {got}")
-        found = found(seed) if required else found()
-    if not isinstance(found, tuple):
-        raise ValueError(f"--args must give a tuple of arguments, got a {type(found).__name__} from {text!r}")
-    return found
-
-
-def _loaded(path: str, names: list[str]) -> tuple[Any, ...]:
-    """Return the arrays of a file, in the order of the parameters."""
-    try:
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if not isinstance(loaded, Mapping):
-                return (loaded,)
-            arrays = dict(loaded)
-    except Exception as error:  # of many types, where the file is damaged
-        raise ValueError(f"--args must be a file of arrays, got {path!r}: {type(error).__name__}: {error}") from error
-    if set(arrays) <= {*names} and [name for name in names if name in arrays] == names[: len(arrays)]:
-        return tuple(arrays[name] for name in names[: len(arrays)])
-    for prefix in ("arg_", "arr_"):
-        ordered = [f"{prefix}{n}" for n in range(len(arrays))]
-        if set(arrays) == {*ordered}:
-            return tuple(arrays[name] for name in ordered)
-    raise ValueError(
-        f"--args must hold arrays by the names of the first parameters, {', '.join(names)}, or arg_0, arg_1, ..., "
-        f"got {', '.join(arrays)} in {path!r}"
-    )
-
-
-def _domain(texts: list[str]) -> Any:
-    """Return the domain: one for all arguments, or a dictionary from their names."""
-    by_name = [text.partition("=")[::2] for text in texts if "=" in text]
-    if not texts:
-        return None
-    if not by_name and len(texts) == 1:
-        return _one_domain(texts[0])
-    if len(by_name) < len(texts):
-        raise ValueError(f"--domain must be one for all arguments, or NAME=DOMAIN for each, got {' and '.join(texts)}")
-    return {name: _one_domain(domain) for name, domain in by_name}
-
-
-def _one_domain(text: str) -> Any:
-    name = text.replace("-", " ")
-    if name in STRUCTURES:
-        return name
-    if ":" in text:
-        return _find("--domain", text)
-    raise ValueError(f"--domain must be one of {', '.join(_NAMES)} or MODULE:NAME, got {text!r}")
-
-
-_DTYPES = (*PRECISIONS, "complex64", "complex128")
-
-
-def _array(rng: np.random.Generator, text: str) -> Any:
-    kind, colon, shape = text.rpartition(":")
-    kind = "complex64" if kind == "complex" else kind if colon else "float32"
-    try:
-        sizes = tuple(int(size) for size in shape.strip("()").split(",") if size.strip())
-        below = int(kind.removeprefix("int")) if kind.startswith("int") else 0
-        if min(sizes, default=1) < 0 or not below and kind not in _DTYPES:
-            raise ValueError
-    except ValueError:
-        raise ValueError(
-            "--shape must be sizes such as 32,784, int10:32 for whole numbers 0..9, or complex:3,3 or another of "
-            f"{', '.join(_DTYPES)}, got {text!r}"
-        ) from None
-    if below:
-        return rng.integers(0, below, sizes).astype(np.int32)
-    values = rng.normal(size=sizes)
-    return (values + 1j * rng.normal(size=sizes) if kind.startswith("complex") else values).astype(jnp.dtype(kind))
 
 
 def _as_typed(message: str) -> str:

@@ -5,7 +5,8 @@ import numpy as np
 import jaxnn
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.options import OwnDataOptions, own_data_flags
-from experiments.datasets.own_data import read_own_data, reading_of
+from experiments.datasets.own_data import read_own_data
+from experiments.datasets.reading import reading_of
 
 FRACTIONS = (0.7, 0.15, 0.15)
 

@@ -23,7 +23,8 @@ from experiments.datasets.column_kinds import fit_columns
 from experiments.datasets.columns import Category, Meaning, Number, option
 from experiments.datasets.labels import unify_numbers
 from experiments.datasets.options import OwnDataOptions
-from experiments.datasets.own_data import Reading, read_own_data, reading_of
+from experiments.datasets.own_data import read_own_data
+from experiments.datasets.reading import Reading, reading_of
 from experiments.networks import storage
 from experiments.readers import csv_file, numerals
 from experiments.readers.csv_file import Layout, read_table

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from experiments.datasets.options import OwnDataOptions
-from experiments.datasets.own_data import Reading, read_own_data
+from experiments.datasets.own_data import read_own_data
+from experiments.datasets.reading import Reading
 from experiments.readers.csv_file import Layout, read_table
 from experiments.readers.errors import InvalidFileError
 
