@@ -129,14 +129,14 @@ def _on_component(target: Layer | Loss, options: argparse.Namespace) -> gradchec
         raise ValueError(f"--{excess[0]} must be left out for a {kind}, got {getattr(options, excess[0])!r}")
     settings: dict[str, Any] = {"seed": options.seed, "fast": options.fast}
     if isinstance(target, Loss):
-        args = arguments_of(options, ["z", "y"])
+        args = arguments_of(options.args, options.shape, options.seed, ["z", "y"])
         if len(args) != 2:
             given = "--args must hold 2 arguments" if options.args else "--shape must be given twice"
             raise ValueError(f"{given} for a loss, for outputs and targets, got {len(args)}")
         return gradcheck.loss(target, *args, **settings)
     if options.args:
         raise ValueError(f"--args must be left out for a layer, got {options.args!r}: pass --shape, batch first")
-    args = arguments_of(options, [])
+    args = arguments_of(options.args, options.shape, options.seed, [])
     if len(args) != 1 or args[0].ndim == 0:
         raise ValueError(f"--shape must be one shape, batch first, for a layer, got {' '.join(options.shape)}")
     m, *in_shape = args[0].shape
@@ -146,7 +146,7 @@ def _on_component(target: Layer | Loss, options: argparse.Namespace) -> gradchec
 def _on_function(target: Any, options: argparse.Namespace) -> gradcheck.Report:
     positional = [p for p in parameters_of(target) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     names = [p.name for p in positional]
-    args, domain = arguments_of(options, names), domain_of(options.domain)
+    args, domain = arguments_of(options.args, options.shape, options.seed, names), domain_of(options.domain)
     _check_number(options, positional, args, target)
     if options.shape:
         args = _inside(domain, args, names)

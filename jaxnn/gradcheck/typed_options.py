@@ -1,9 +1,8 @@
 """What is typed for the command's options: names of objects, arrays and domains."""
 
-import argparse
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -33,18 +32,18 @@ def find(option: str, name: str) -> Any:
     return target
 
 
-def arguments_of(options: argparse.Namespace, names: list[str]) -> tuple[Any, ...]:
+def arguments_of(stated: str | None, shapes: Sequence[str], seed: int, names: list[str]) -> tuple[Any, ...]:
     """Return the arguments: random arrays of the shapes, or those that --args gives."""
-    if options.args and options.shape:
-        raise ValueError(f"--args and --shape must not be given both, got {options.args!r} and {options.shape[0]!r}")
-    if options.args:
-        return _stated_arguments(options.args, options.seed, names)
-    if not options.shape:
+    if stated and shapes:
+        raise ValueError(f"--args and --shape must not be given both, got {stated!r} and {shapes[0]!r}")
+    if stated:
+        return _stated_arguments(stated, seed, names)
+    if not shapes:
         raise ValueError(
             "--shape must be given once per argument, got none: for example --shape 32,784, or --args MODULE:NAME"
         )
-    rng = np.random.default_rng(options.seed)
-    return tuple(_array(rng, shape) for shape in options.shape)
+    rng = np.random.default_rng(seed)
+    return tuple(_array(rng, shape) for shape in shapes)
 
 
 def _stated_arguments(text: str, seed: int, names: list[str]) -> tuple[Any, ...]:

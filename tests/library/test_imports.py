@@ -64,17 +64,19 @@ OUTSIDE = {
 OUTSIDE |= {"typing", "types", "html", "json", "re", "string", "textwrap"}
 # The checker's doors to a terminal and to pytest: nothing in jaxnn imports these two files.
 DOORS = {
-    "jaxnn/gradcheck/__main__.py": {"argparse", "importlib", "json", "sys"},
+    "jaxnn/gradcheck/__main__.py": {"argparse", "json", "sys"},
     "jaxnn/gradcheck/pytest_plugin.py": {"pytest"},
 }
 # What warns: that a training diverged, that an epoch does not end.
 WARNS = {"jaxnn/validation.py": {"warnings"}}
-# What acts beyond arrays: files of the page and of networks, lines of code of a graph or a gradient, alarms, and logs.
+# What acts beyond arrays: files of the page and of networks, lines of code of a graph or a gradient, alarms, logs, and
+# the modules that the checker's command names.
 EFFECTS = {
     "jaxnn/graph/rendering/html/page.py": {"importlib"},
     "jaxnn/graph/rendering/labels.py": {"linecache"},
     "jaxnn/gradcheck/source_lines.py": {"linecache"},
     "jaxnn/gradcheck/deadlines.py": {"signal"},
+    "jaxnn/gradcheck/typed_options.py": {"importlib", "sys"},
     "jaxnn/gradcheck/tracebacks.py": {"logging"},
     "jaxnn/models/io.py": {"os", "pathlib", "zipfile"},
 }
