@@ -28,6 +28,7 @@ from tests.helpers.programs import (
     numbers,
     same,
     same_in_bfloat16,
+    same_in_float32,
 )
 from tests.helpers.registry import (
     ACTIVATION_CASES,
@@ -111,6 +112,8 @@ def stacked(*trees):
 def check(case, got, expected, dtype="float32"):
     if case.inside == "bfloat16":
         same_in_bfloat16(got, expected)
+    elif dtype == "float32":
+        same_in_float32(got, expected)
     else:
         same(got, expected, **TOLERANCE[dtype])
 
