@@ -18,56 +18,68 @@ import jaxnn
 from jaxnn import gradcheck, graph
 from tests.helpers.registry import LAYER_CASES, LOSS_CASES, REGULARIZER_CASES, regularized_params
 
-# Each by its name in `jax.config`: a value that is not the usual one, and the programs that run under it without
-# `--full` too.
+# By a name: options of `jax.config` with values that are not the usual ones, and the programs that run under them
+# without `--full` too. Options that only raise are set together, as are those that choose another way to compute the
+# same: together they raise, and change, all that each of them does.
 SWITCHES = {
-    "jax_numpy_dtype_promotion": (
-        "strict",
-        ("data_in_parts",),
+    "strict": (
+        {
+            "jax_numpy_dtype_promotion": "strict",
+            "jax_numpy_rank_promotion": "raise",  # as all tests do
+            "jax_check_tracer_leaks": True,
+            "jax_enable_checks": True,
+            "jax_debug_key_reuse": True,
+            "jax_legacy_prng_key": "error",
+        },
+        ("data_in_parts", "each_penalty", "traced_graph", "predictions", "fit_with_max_norm_and_dropout"),
     ),
-    "jax_numpy_rank_promotion": ("raise", ()),  # as all tests do
-    "jax_debug_nans": (
-        True,
-        ("traced_graph",),
+    "nan": ({"jax_debug_nans": True}, ("traced_graph",)),
+    "inf": ({"jax_debug_infs": True}, ("traced_graph",)),
+    "transfers": ({"jax_transfer_guard": "disallow"}, ("fit_stream", "traced_graph")),
+    "float64": ({"jax_enable_x64": True}, ("fit_stream",)),
+    "without_jit": ({"jax_disable_jit": True}, ("each_penalty",)),
+    "other_ways": (
+        {
+            "jax_default_matmul_precision": "highest",
+            "jax_default_prng_impl": "rbg",
+            "jax_threefry_partitionable": False,
+            "jax_softmax_custom_jvp": False,
+            "jax_use_direct_linearize": False,
+        },
+        ("predictions",),
     ),
-    "jax_debug_infs": (True, ("traced_graph",)),
-    "jax_check_tracer_leaks": (True, ("each_penalty",)),
-    "jax_transfer_guard": ("disallow", ("fit_stream", "traced_graph")),
-    "jax_enable_x64": (True, ("fit_stream",)),
-    "jax_disable_jit": (True, ("each_penalty",)),
-    "jax_enable_checks": (True, ("traced_graph",)),
-    "jax_debug_key_reuse": (True, ("fit_with_max_norm_and_dropout",)),
-    "jax_default_matmul_precision": ("highest", ()),
-    "jax_default_prng_impl": ("rbg", ("predictions",)),
-    "jax_threefry_partitionable": (False, ()),
-    "jax_legacy_prng_key": ("error", ("predictions",)),
-    "jax_softmax_custom_jvp": (False, ()),
-    "jax_log_compiles": (True, ()),
-    "jax_explain_cache_misses": (True, ("predictions",)),
-    "jax_use_direct_linearize": (False, ()),
-    # Not "fatal", which ends the process: JAX's errors in tracing symbolic sizes hold frames, and these the key.
-    "jax_array_garbage_collection_guard": ("log", ()),
+    "logs": (
+        {
+            "jax_log_compiles": True,
+            "jax_explain_cache_misses": True,
+            # Not "fatal", which ends the process: JAX's errors in tracing symbolic sizes hold frames, these the key.
+            "jax_array_garbage_collection_guard": "log",
+        },
+        ("predictions",),
+    ),
 }
-# Where the switch itself forbids what a program is made of.
+# Where an option itself forbids what a program is made of.
 IMPOSSIBLE = {
     # To JAX, any number in eager arithmetic is a transfer, the 1 in `a + 1` too. What trains must do without.
-    "jax_transfer_guard": {
+    "transfers": {
         "fit_on_each_schedule",
         *("metrics", "predictions", "slice_params", "each_loss", "each_penalty", "standardized", "data_in_parts"),
     },
     # The search along a line begins at infinity.
-    "jax_debug_infs": {"fit_of_each_optimizer"},
+    "inf": {"fit_of_each_optimizer"},
 }
 
 
 @contextlib.contextmanager
-def switched(name, value):
-    before = getattr(jax.config, name)
-    jax.config.update(name, value)
+def switched(values):
+    before = {name: getattr(jax.config, name) for name in values}
+    for name, value in values.items():
+        jax.config.update(name, value)
     try:
         yield
     finally:
-        jax.config.update(name, before)
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
@@ -364,52 +376,50 @@ def diagnosed():
 
 
 def pairs():
-    for switch, (value, quick) in SWITCHES.items():
+    for switch, (values, quick) in SWITCHES.items():
         for name in PROGRAMS:
             if name not in IMPOSSIBLE.get(switch, ()):
                 slow = [] if name in quick else [pytest.mark.full]
-                yield pytest.param(switch, value, name, marks=slow, id=f"{switch.removeprefix('jax_')}={value}-{name}")
+                yield pytest.param(values, name, marks=slow, id=f"{switch}-{name}")
 
 
 @pytest.mark.representatives(
-    "check_tracer_leaks=True-each_penalty",
-    "debug_nans=True-traced_graph",
-    "enable_checks=True-traced_graph",
-    "legacy_prng_key=error-predictions",
-    "numpy_dtype_promotion=strict-data_in_parts",
-    "transfer_guard=disallow-fit_stream",
+    "inf-traced_graph",
+    "logs-predictions",
+    "other_ways-predictions",
+    "strict-data_in_parts",
+    "strict-each_penalty",
+    "strict-predictions",
+    "transfers-fit_stream",
 )
-@pytest.mark.parametrize(("switch", "value", "name"), list(pairs()))
-def test_runs_under_the_switch(switch, value, name, caplog):
-    with caplog.at_level(logging.CRITICAL), switched(switch, value):
+@pytest.mark.parametrize(("values", "name"), list(pairs()))
+def test_runs_under_the_switch(values, name, caplog):
+    with caplog.at_level(logging.CRITICAL), switched(values):
         found = PROGRAMS[name]()
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(found)]
     assert leaves and all(np.isfinite(leaf).all() for leaf in leaves if leaf.dtype.kind == "f")
 
 
 # Those that are to change nothing at all but what is checked.
-CHECKS = ("jax_numpy_dtype_promotion", "jax_debug_nans", "jax_transfer_guard")
-
-
 @pytest.mark.full
-@pytest.mark.parametrize("switch", CHECKS)
+@pytest.mark.parametrize("switch", ["strict", "nan", "transfers"])
 def test_checks_change_no_values(switch):
     plain = fit_by_hand()
-    with switched(switch, SWITCHES[switch][0]):
+    with switched(SWITCHES[switch][0]):
         np.testing.assert_array_equal(fit_by_hand(), plain)
 
 
 @pytest.mark.full
 def test_divergence_raises_under_debug_nans():
-    with switched("jax_debug_nans", True), pytest.raises(FloatingPointError, match="invalid value"):
+    with switched({"jax_debug_nans": True}), pytest.raises(FloatingPointError, match="invalid value"):
         trained(optax.sgd(1e30), net=model("linear"), y=X[:, 0], epochs=5, report_every=5)
 
 
 def test_a_graph_shows_nan_under_debug_nans():
-    with switched("jax_debug_nans", True):
+    with switched({"jax_debug_nans": True}):
         found = graph.trace(lambda x: jnp.log(x - 1.0) * 2.0)(0.5).first_nonfinite()
     assert "log" in str(found)
 
 
 def test_every_switch_is_one_of_jaxs():
-    assert set(SWITCHES) <= set(jax.config.values)
+    assert {name for values, _ in SWITCHES.values() for name in values} <= set(jax.config.values)
