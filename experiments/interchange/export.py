@@ -52,6 +52,8 @@ class Options:
     """A network of the run, by the name of its file. By default the deepest."""
     inputs: Literal["raw", "standardized"] = "raw"
     """The inputs of the exported network: raw, or standardized with the training set's means and deviations."""
+    fold: bool = False
+    """Without the batch normalizations that come right after a dense layer or a convolution: these compute them too."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The file; by default in the current folder, with the name of the network."""
 
@@ -64,6 +66,7 @@ def run_command(options: Options) -> str:
       OSError: if a file cannot be read or written.
     """
     check_format("--to", options.to)
+    from experiments.interchange.folding import folded
     from experiments.networks.storage import load_from_run
     from experiments.networks.tables import shape_of_row
 
@@ -73,6 +76,8 @@ def run_command(options: Options) -> str:
         raise ValueError(
             f"export needs a network that takes one array, got {name}, which embeds words: use predict for new rows"
         )
+    if options.fold:
+        network = folded(network)
     suffix = FORMATS[options.to].suffix
     out = options.out or Path(name + suffix)
     ending = suffix if options.to == "keras" else Path(suffix).suffix

@@ -100,7 +100,7 @@ def _unfolded(layer: Any, params: Any, stats: Any, shape: Any) -> tuple[list[Pla
     call = getattr(layer, "factory_call", None)
     if call is None:
         raise ValueError("layers must be made by factories to be exchanged, got one written as Layer(...)")
-    kind, options = call.factory.__name__, _options(call)
+    kind, options = call.factory.__name__, options_of(call)
     if kind in ("chain", "chain_with_scans", "repeat"):
         return _sequence(_entries(kind, options, params, stats), shape)
     if kind == "remat":
@@ -113,7 +113,7 @@ def _unfolded(layer: Any, params: Any, stats: Any, shape: Any) -> tuple[list[Pla
         inside, _ = _unfolded(options["layer"], params, stats, shape)
         return [Placed(kind, {}, {}, _sizes(shape), _sizes(shape), (tuple(inside),))], shape
     if kind == "fan_out" and not options["named"]:
-        branches = [_unfolded(*each, shape) for each in zip(options["layers"], params, _each(stats), strict=False)]
+        branches = [_unfolded(*each, shape) for each in zip(options["layers"], params, each(stats), strict=False)]
         out_shapes = tuple(structs(out) for _, out in branches)
         parts = tuple(tuple(inside) for inside, _ in branches)
         return [Placed(kind, {}, {}, _sizes(shape), _sizes(out_shapes), parts)], out_shapes
@@ -158,7 +158,7 @@ def _recurrent(options: Mapping[str, Any], reverse: bool, params: Any, shape: An
     state = options.get("state", "zeros")
     if state != "zeros":
         raise ValueError(f"recurrent must have state='zeros' to be exchanged, got {state!r}")
-    of_cell = _options(call)
+    of_cell = options_of(call)
     n_steps, *_ = sizes = _sizes(shape)
     out_shape = (n_steps, of_cell["n"]) if options["outputs"] == "all" else (of_cell["n"],)
     return Placed("recurrent", {**of_cell, **options, "cell": cell, "reverse": reverse}, params, sizes, out_shape)
@@ -169,7 +169,8 @@ def _is_flat(tree: Any) -> bool:
     return not jax.tree.leaves(tree) or (isinstance(tree, dict) and jax.tree.structure(tree).num_leaves == len(tree))
 
 
-def _options(call: Any) -> dict[str, Any]:
+def options_of(call: Any) -> dict[str, Any]:
+    """Return all arguments of a factory's call by name, defaults too."""
     bound = inspect.signature(call.factory).bind(*call.args, **call.kwargs)
     bound.apply_defaults()
     return bound.arguments
@@ -178,15 +179,15 @@ def _options(call: Any) -> dict[str, Any]:
 def _entries(kind: str, options: dict[str, Any], params: Any, stats: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Yield the layers of a chain, of a chain with scans or of copies, with the params and the statistics of each."""
     if kind == "chain":
-        yield from zip(options["layers"], params, _each(stats), strict=False)
+        yield from zip(options["layers"], params, each(stats), strict=False)
     elif kind == "repeat":
         for i in range(options["n"]):
             yield options["layer"], _copy(params, i), _copy(stats, i)
     else:
-        for (layers, n), of_block, of_stats in zip(options["blocks"], params, _each(stats), strict=False):
+        for (layers, n), of_block, of_stats in zip(options["blocks"], params, each(stats), strict=False):
             for i in range(n):
                 copies = (of_block, of_stats) if n == 1 else (_copy(of_block, i), _copy(of_stats, i))
-                yield from zip(layers, copies[0], _each(copies[1]), strict=False)
+                yield from zip(layers, copies[0], each(copies[1]), strict=False)
 
 
 def _copy(tree: Any, i: int) -> Any:
@@ -194,7 +195,7 @@ def _copy(tree: Any, i: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[i, ...], tree)
 
 
-def _each(stats: Any) -> Any:
+def each(stats: Any) -> Any:
     """Return the statistics of each layer: a network without any has `()` for all."""
     return stats if jax.tree.leaves(stats) else iter(tuple, None)
 
