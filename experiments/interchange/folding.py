@@ -21,7 +21,7 @@ def folded(network: StoredNetwork) -> StoredNetwork:
     float64. Those before such a layer stay, since padding with 0 comes between, and those inside of repeated layers.
 
     Raises:
-      ValueError: if there is none to fold.
+      ValueError: if no normalization can be folded.
     """
     spec = network.spec
     params, stats = jax.device_get((network.params, network.stats))
