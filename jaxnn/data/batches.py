@@ -32,16 +32,18 @@ def batch_indices(key: Key | None, m: int, batch_size: int) -> tuple[Array, Arra
       ([[0, 1], [2, 3], [4, 0]], [[1.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
     """
     steps = -(-m // batch_size)
-    order = jnp.arange(m, dtype=jnp.int32) if key is None else _random_order(key, m)
+    order = jnp.arange(m, dtype=jnp.int32) if key is None else random_order(key, m)
     shape, padding = (steps, batch_size), steps * batch_size - m
     indices = jnp.pad(order, (0, padding)).reshape(shape)
     return indices, (jnp.arange(steps * batch_size) < m).astype(jnp.result_type(float)).reshape(shape)
 
 
-def _random_order(key: Key, m: int) -> Array:
+def random_order(key: Key, m: int, last: Any = None) -> Array:
+    """Return the numbers 0 to m - 1 in a random order, those of which `last` is True, (m,), at the end."""
     # One sort by random bits; `jax.random.permutation` makes one to three. Two examples with the same bits keep their
     # order: one pair per epoch with 2048 examples and 21 bits, one in every other epoch with 60 000 and 32.
     bits = jax.random.bits(key, (m,))
+    bits = bits if last is None else jnp.where(last, np.uint32(0xFFFFFFFF), bits)
     if m > _FEW:
         return jnp.argsort(bits).astype(jnp.int32)
     # Indices in the low bits of the same word halve the time to sort, which matters if steps are short.

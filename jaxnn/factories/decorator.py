@@ -152,6 +152,11 @@ class FactoryMade:
 
     factory_call: FactoryCall | None = None
 
+    @staticmethod
+    def completed(value: Any) -> Any:
+        """Return a value that a factory returned with what its class adds: nothing, by default."""
+        return value
+
     def __repr__(self) -> str:
         return fields_shown(self) if self.factory_call is None else repr(self.factory_call)
 
@@ -225,6 +230,11 @@ def derived_field(cls: type, field: str, derive: Callable[[Any], Any]) -> None:
     setattr(cls, field, property(lambda value: derive(value) if value[i] is None else value[i]))
 
 
+def completed_by(cls: type, complete: Callable[[Any], Any]) -> None:
+    """Let `complete(value)` replace each value of a `factory_made` class that a factory returns."""
+    setattr(cls, "completed", staticmethod(complete))  # noqa: B010
+
+
 class Function(FactoryMade):
     """A function that records the call that made it."""
 
@@ -239,7 +249,7 @@ class Function(FactoryMade):
 def _with_call(result: Any, factory_call: FactoryCall) -> Any:
     if isinstance(result, tuple) and hasattr(result, "_fields"):
         cls: Any = type(result) if isinstance(result, FactoryMade) else _factory_made_class(type(result))
-        result = cls._make(result)  # a copy, since the function may keep its result elsewhere
+        result = cls.completed(cls._make(result))  # a copy, since the function may keep its result elsewhere
         result.factory_call = factory_call
         return result
     if isinstance(result, Function):

@@ -6,7 +6,8 @@ Losses are not reduced here: the only mean of the library is in `train/means.py`
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxnn.factories.decorator import factory_made
+from jaxnn.explicit_axes import as_rows, like, on_any_axes
+from jaxnn.factories.decorator import completed_by, factory_made
 from jaxnn.typing import Array
 
 __all__ = ["Loss"]
@@ -53,3 +54,15 @@ class Loss(NamedTuple):
     gradient: Callable[[Any, Any], Array]
     check: Callable[[Any, Any], None] = lambda z, y: None
     counts: Callable[[Any, Any], Any] | None = None
+
+
+def _completed(loss: Any) -> Any:
+    """Return the loss with functions that run on explicit axes too."""
+    return loss._replace(
+        value=on_any_axes(loss.value, lambda terms, z, y: as_rows(terms, z)),
+        gradient=on_any_axes(loss.gradient, lambda dz, z, y: like(dz, z)),
+        counts=loss.counts and on_any_axes(loss.counts, lambda counts, z, y: as_rows(counts, z)),
+    )
+
+
+completed_by(Loss, _completed)

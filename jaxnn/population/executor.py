@@ -18,7 +18,8 @@ from jaxnn.population.memory import bytes_of, that_fit
 from jaxnn.train.arguments import check_not_traced
 from jaxnn.train.carries import start_of
 from jaxnn.train.divergence import Divergence, first_not_finite
-from jaxnn.train.epochs import batch_at, run_epochs
+from jaxnn.train.drawing import batch_at
+from jaxnn.train.epochs import run_epochs
 from jaxnn.train.examination import Examination, examine_step, quantities
 from jaxnn.train.loop import select
 from jaxnn.train.objectives import Gradients

@@ -10,7 +10,9 @@ import optax
 
 from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
-from jaxnn.train.epochs import batch_at
+from jaxnn.data.shards import Shards
+from jaxnn.explicit_axes import on_any_axes, whole
+from jaxnn.train.drawing import batch_at
 from jaxnn.train.examination import Examination, Quantity, are_finite, examine_step, quantities
 from jaxnn.train.objectives import Gradients, Objective
 from jaxnn.train.steps import TrainState
@@ -101,9 +103,13 @@ def first_not_finite(step: int, quantities: Iterable[Quantity]) -> Divergence:
 
 
 @bounded_cache
-def batch_program(batch_size: int, shuffle: bool) -> Callable[[TrainState, Batch], Batch]:
+def batch_program(batch_size: int, shuffle: bool, shards: Shards | None = None) -> Callable[[TrainState, Batch], Batch]:
     """Compile `batch_at`: the batch of the step that comes next."""
-    return jax.jit(lambda state, data: batch_at(state, data, batch_size, shuffle))
+
+    def batch(state, data):
+        return batch_at(state, data, batch_size, shuffle, shards=shards)
+
+    return jax.jit(on_any_axes(batch, lambda batch, state, data: whole(batch)))
 
 
 def explain(

@@ -1,19 +1,28 @@
 """A pass over the data in one program: batches drawn on the device, and steps scanned."""
 
 from functools import partial
-from typing import Any
 
 import jax
 import optax
 
-from jaxnn.constraints import Constraint, Count, Flag, checked
-from jaxnn.data.batches import Batch, batch_indices, number_of_examples, take
-from jaxnn.data.examples import check_rows
-from jaxnn.data.weights import check_weight, in_range, mean_weight
+from jaxnn.constraints import Count, Flag, checked
+from jaxnn.data.batches import Batch
+from jaxnn.data.shards import Shards
+from jaxnn.explicit_axes import on_any_axes
 from jaxnn.train.carries import check_order
+from jaxnn.train.drawing import (
+    check_lengths,
+    check_shards,
+    epoch_batches,
+    is_one_batch,
+    laid_out,
+    shards_of,
+    take_drawn,
+    whole_batch,
+)
 from jaxnn.train.objectives import Gradients, Objective
 from jaxnn.train.statistics import begun
-from jaxnn.train.steps import Step, TrainState, make_step, on_held_data, shuffle_key
+from jaxnn.train.steps import Step, TrainState, make_step, on_held_data, places_after_steps
 from jaxnn.typing import Array, Key
 
 
@@ -25,6 +34,7 @@ def make_epoch(
     gradients: Gradients = "hand",
     shuffle: bool = True,
     stats_decay: float = 0.99,
+    shards: int | None = None,
 ) -> Step:
     """Make the compiled function of one pass over the data: shuffle, then ceil(m / batch_size) updates.
 
@@ -40,14 +50,17 @@ def make_epoch(
       shuffle: a new order in each epoch; otherwise the order of the data.
       stats_decay: the factor of earlier batches in the averages of statistics, in each step; with 1, they are the means
         over the epoch.
+      shards: in how many equal parts the data lie. Each draws its own part of every batch, so that data that are split
+        over devices, a multiple of each other, stay where they are. The numbers depend on it, not on the devices.
+        `None` to draw from all data.
 
     Returns:
       A compiled function `epoch(state, data) -> (state, losses)`, losses (steps,). The state is donated. It
       raises a ValueError if there are fewer examples than batch_size, or not one target and weight for each example.
 
     Raises:
-      ValueError: if batch_size is below 1 or shuffle is not a bool, or True for an objective with a carry, and as
-        `make_step`.
+      ValueError: if batch_size is below 1 or not a multiple of the shards, or shuffle is not a bool, or True for an
+        objective with a carry, and as `make_step`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn, optax
@@ -69,27 +82,43 @@ def make_epoch(
     """
     step = make_step(objective, optimizer, gradients, stats_decay)
     check_order(objective, shuffle)
+    check_shards(objective, shards, batch_size)
 
     @partial(jax.jit, donate_argnums=0)
+    @partial(on_any_axes, places=places_after_steps)
     def epoch(state, data):
-        return run_epoch(step, begun(state, stats_decay), data, batch_size=batch_size, shuffle=shuffle)
+        laid = None
+        if shards is not None and shards > 1:
+            check_lengths(data)
+            laid = shards_of(data, shards)
+            data = laid_out(data, laid)
+        return run_epoch(step, begun(state, stats_decay), data, batch_size=batch_size, shuffle=shuffle, shards=laid)
 
     return on_held_data(epoch)
 
 
 def run_epoch(
-    step: Step, state: TrainState, data: Batch, order: Key | None = None, *, batch_size: int, shuffle: bool
+    step: Step,
+    state: TrainState,
+    data: Batch,
+    order: Key | None = None,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    shards: Shards | None = None,
 ) -> tuple[TrainState, Array]:
     """Make one pass over the data; return the state after it and the losses, (steps,).
 
     `order` is the key that shuffles, the state's key by default: members of a population can share their batches.
+    With shards, the data are `laid_out` in them.
     """
-    _check_lengths(data)
-    if batch_size == number_of_examples(data) and not shuffle:
-        state, loss = step(state, data)
+    if shards is None:
+        check_lengths(data)
+    if is_one_batch(data, batch_size, shuffle, shards):
+        state, loss = step(state, data if shards is None else whole_batch(data, shards))
         return state, loss[None]
-    drawn = _epoch_batches(state, data, batch_size, shuffle, order)
-    return jax.lax.scan(lambda state, one: step(state, _take(data, one)), state, drawn)
+    drawn = epoch_batches(state, data, batch_size, shuffle, order, shards)
+    return jax.lax.scan(lambda state, one: step(state, take_drawn(data, one, shards)), state, drawn)
 
 
 def run_epochs(
@@ -102,60 +131,12 @@ def run_epochs(
     batch_size: int,
     shuffle: bool,
     stats_decay: float = 0.99,
+    shards: Shards | None = None,
 ) -> tuple[TrainState, Array]:
     """Make n passes over the data, as `run_epoch`; return the state after them and the losses, (n, steps)."""
 
     def epoch(state, _):
-        return run_epoch(step, begun(state, stats_decay), data, order, batch_size=batch_size, shuffle=shuffle)
+        state = begun(state, stats_decay)
+        return run_epoch(step, state, data, order, batch_size=batch_size, shuffle=shuffle, shards=shards)
 
     return jax.lax.scan(epoch, state, length=n)
-
-
-def batch_at(state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None = None) -> Batch:
-    """Return the batch of the next step of `run_epoch`: x (batch_size, ...)."""
-    m = number_of_examples(data)
-    if batch_size == m and not shuffle:
-        return data
-    drawn = _epoch_batches(state, data, batch_size, shuffle, order)
-    return _take(data, jax.tree.map(lambda of_steps: of_steps[state.step % -(-m // batch_size)], drawn))
-
-
-def _epoch_batches(
-    state: TrainState, data: Batch, batch_size: int, shuffle: bool, order: Key | None
-) -> tuple[Array, Array | None, Array | None]:
-    """Return the rows (steps, batch_size) of the state's epoch, their weights, and the normalizers (steps,)."""
-    m = number_of_examples(data)
-    key = state.key if order is None else order
-    key = shuffle_key(key, state.step // -(-m // batch_size)) if shuffle else None
-    indices, weight = batch_indices(key, m, batch_size)
-    if data.weight is None:
-        # Without padding, all examples count the same.
-        return (indices, None, None) if m % batch_size == 0 else (indices, weight, weight.sum(axis=1))
-    own, normalizer = in_range(data.weight, data.normalizer)
-    mean, weight = mean_weight(own) if normalizer is None else normalizer / m, weight.astype(own.dtype)
-    return indices, weight * own[indices], weight.sum(axis=1) * mean
-
-
-def _take(data: Batch, drawn: tuple[Array, Array | None, Array | None]) -> Batch:
-    rows, weight, normalizer = drawn
-    return Batch(take(data.x, rows), take(data.y, rows), weight, normalizer)
-
-
-def _check_lengths(data: Batch) -> None:
-    """Raise a ValueError unless there is a target, and a weight, for each example: JAX would repeat the last one."""
-    _ARRAYS.check("data", data)
-    check_rows(data.x, data.y)
-    if data.weight is not None:
-        check_weight(data.weight, number_of_examples(data))
-
-
-_ARRAYS = Constraint(
-    "a jaxnn.Batch of arrays",
-    fix="jaxnn.Batch(x, y)",
-    test=lambda data: isinstance(data, Batch) and all(hasattr(a, "shape") for a in _arrays_or_lists(data)),
-)
-
-
-def _arrays_or_lists(data: Batch) -> list[Any]:
-    # The numbers of a list have shapes if they are traced.
-    return jax.tree.leaves(data[:3], is_leaf=lambda a: isinstance(a, list))

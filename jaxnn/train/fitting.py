@@ -7,22 +7,27 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.caching import bounded_cache
-from jaxnn.constraints import Flag, Nothing, ParamsTree, RandomKey, checked
+from jaxnn.constraints import Count, Flag, Nothing, ParamsTree, RandomKey, checked
 from jaxnn.data.batches import Batch, number_of_examples
 from jaxnn.data.examples import check_batch
+from jaxnn.data.shards import Shards
 from jaxnn.optim.interface import OPTIMIZER
 from jaxnn.optim.nonfinite import skipped_updates
+from jaxnn.parallel.placement import MESH
 from jaxnn.train.arguments import BATCH_SIZE, LOOP, NanPolicy, WithStatistics, check_not_inside, check_not_traced
 from jaxnn.train.carries import start_of
 from jaxnn.train.checkpoints import Checkpointer
 from jaxnn.train.divergence import Divergence, batch_program, explain
+from jaxnn.train.drawing import check_shards, shards_of
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.epochs import run_epochs
 from jaxnn.train.loop import Advanced, Outcome, run
 from jaxnn.train.objectives import OBJECTIVE, Gradients, Objective
+from jaxnn.train.placement import mesh_for, number_of_shards, placed_data, placed_state
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
 from jaxnn.train.statistics import averages_value, empty_averages
@@ -72,6 +77,8 @@ class Fit(NamedTuple):
     batch_size=BATCH_SIZE,
     shuffle=Flag(),
     evaluate=WithStatistics("params") | Nothing(),
+    shards=Count() | Nothing(),
+    mesh=MESH | Nothing(),
     **LOOP,
 )
 def fit(
@@ -94,6 +101,8 @@ def fit(
     on_nan: NanPolicy = "stop",
     stats_decay: float = 0.99,
     checkpoints: Checkpointer | None = None,
+    shards: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Fit:
     """Train on arrays, epoch by epoch, each epoch one compiled program.
 
@@ -135,12 +144,19 @@ def fit(
         over the epoch.
       checkpoints: a `Checkpointer`. A resumed training ends bit for bit as it would have without interruption on the
         same machine; the callback is called with the earlier reports again.
+      shards: in how many equal parts the data lie, each of which draws its own part of every batch. The numbers depend
+        on it, to rounding not on the devices: 8 trains the same on 1, 2, 4 and 8 devices, also if it is resumed on
+        another number. `None` is one, and one for each device of a mesh that is stated. It divides batch_size.
+      mesh: the devices to train on, as `jaxnn.parallel.make_mesh()` returns them: rows are split over the data axis,
+        params are whole on each device unless they lie on the mesh already. `None` for the mesh on which data or params
+        lie, or one device.
 
     Returns:
-      A `Fit`.
+      A `Fit`. On a mesh its params and state lie there.
 
     Raises:
-      ValueError: if the data do not fit together, or are not finite floats; if the params are not floats, or belong to
+      ValueError: if batch_size is not a multiple of the shards, or these not of the devices; if the data do not fit
+        together, or are not finite floats; if the params are not floats, or belong to
         another network; if batch_size is outside 1..m, or epochs below 1; if another argument has the wrong type; if
         `evaluate` does not return a dictionary of scalars under new names; if the reports lack the value that
         `early_stopping` monitors; if the checkpoint belongs to another training; if params, key, data, or numbers in
@@ -166,7 +182,12 @@ def fit(
     """
     check_not_inside("fit", params, key)
     data, params = check_batch(x, y, weight, whole_numbers=True), jax.tree.map(promote_large_integers, params)
-    size, shuffle = batch_size or number_of_examples(data), shuffle and batch_size is not None
+    stated, mesh = mesh, mesh_for(mesh, data, params)
+    shards = number_of_shards(shards, stated, mesh)
+    check_shards(objective, shards, batch_size, number_of_examples(data))
+    laid = shards_of(data, shards) if shards > 1 else None
+    size = batch_size or (number_of_examples(data) if laid is None else laid.n * laid.rows)
+    shuffle = shuffle and batch_size is not None
     carry = start_of(objective, params, data, size, shuffle)
     objective.check(params, data)
     if data.weight is not None and (np.asarray(data.weight) == 1).all():
@@ -175,11 +196,11 @@ def fit(
     optimizer = with_nan_policy(optimizer, params, on_nan)
     stats = empty_averages(objective, params, data)
     training = _EpochTraining(
-        _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip", stats_decay),
-        borrowed_state(params, optimizer, key, stats, carry),
-        jax.device_put(jax.tree.map(promote_large_integers, data)),
+        _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip", stats_decay, laid),
+        placed_state(borrowed_state(params, optimizer, key, stats, carry), optimizer, mesh),
+        jax.device_put(placed_data(jax.tree.map(promote_large_integers, data), laid, mesh)),
         partial(explain, objective, optimizer, gradients),
-        batch_program(size, shuffle),
+        batch_program(size, shuffle, laid),
     )
     del params, data  # the training has what it needs of them
     outcome = run(
@@ -230,8 +251,9 @@ def _epoch_programs(
     shuffle: bool,
     skip: bool,
     stats_decay: float,
+    shards: Shards | None,
 ) -> Programs:
-    run_steps = partial(run_epochs, batch_size=batch_size, shuffle=shuffle, stats_decay=stats_decay)
+    run_steps = partial(run_epochs, batch_size=batch_size, shuffle=shuffle, stats_decay=stats_decay, shards=shards)
     step = make_step(objective, optimizer, gradients, stats_decay)
     return make_programs(run_steps, step, skip, static_argnums=2)
 

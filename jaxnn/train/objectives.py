@@ -15,7 +15,8 @@ from jaxnn.arrays import promote_large_integers, zero_cotangent
 from jaxnn.constraints import Constraint, Flag, Instance, Nothing, OneOf, ParamsTree, checked
 from jaxnn.data.batches import BATCH, Batch, number_of_examples
 from jaxnn.data.weights import counted, relative
-from jaxnn.factories.decorator import derived_field, factory, factory_made
+from jaxnn.explicit_axes import as_rows, like, on_any_axes, whole
+from jaxnn.factories.decorator import completed_by, derived_field, factory, factory_made
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.terms import check_counts, check_terms
 from jaxnn.marking.marks import mark
@@ -80,6 +81,19 @@ class Objective(NamedTuple):
     start: Callable[[Params, Batch], PyTree] = no_carry
 
 
+def _completed(objective: Any) -> Any:
+    """Return the objective with functions that run on explicit axes too."""
+    return objective._replace(
+        value=on_any_axes(objective.value, lambda outputs, params, batch, *_: as_rows(outputs, batch.x)),
+        value_and_grad=on_any_axes(
+            objective.value_and_grad,
+            lambda outputs, params, batch, *_: (as_rows(outputs[0], batch.x), like(outputs[1], params)),
+        ),
+        evaluate=objective[2] and on_any_axes(objective[2], lambda value, *_: whole(value)),
+    )
+
+
+completed_by(Objective, _completed)
 derived_field(Objective, "evaluate", lambda objective: lambda params, stats, batch: objective.value(params, batch)[0])
 
 OBJECTIVE = Constraint(

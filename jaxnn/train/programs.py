@@ -10,9 +10,10 @@ import numpy as np
 import optax
 
 from jaxnn.data.batches import Batch
+from jaxnn.explicit_axes import on_any_axes
 from jaxnn.optim.nonfinite import all_finite, skip_nonfinite, skips
 from jaxnn.train.arguments import NanPolicy
-from jaxnn.train.steps import Step, TrainState
+from jaxnn.train.steps import Step, TrainState, places_after_steps
 from jaxnn.typing import Array, Params
 
 RunSteps = Callable[..., tuple[TrainState, Array]]
@@ -35,11 +36,13 @@ def make_programs(run_steps: RunSteps, step: Step, skip: bool, **jit: Any) -> Pr
     """Compile `run_steps(step, state, data, n)`, without and with the guard; `jit` are options of `jax.jit`."""
 
     @partial(jax.jit, **jit)
+    @partial(on_any_axes, places=places_after_steps)
     def run(state, data, n):
         state, losses = run_steps(step, state, data, n)
         return state, losses, is_finite(losses, state.params, skip)
 
     @partial(jax.jit, **jit)
+    @partial(on_any_axes, places=places_after_steps)
     def run_guarded(state, data, n):
         return run_to_nonfinite(run_steps, step, skip, state, data, n)
 

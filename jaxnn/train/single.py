@@ -7,6 +7,7 @@ import numpy as np
 from jaxnn.optim.nonfinite import skipped_updates
 from jaxnn.train.arguments import takes_statistics
 from jaxnn.train.checkpoints import Checkpoint
+from jaxnn.train.placement import placed_like
 from jaxnn.train.statistics import averages_value
 from jaxnn.train.steps import TrainState
 from jaxnn.typing import Array
@@ -38,7 +39,7 @@ class SingleTraining:
 
     def restore(self, checkpoint: Checkpoint, running: np.ndarray) -> None:
         """Continue from a checkpoint."""
-        self.state = checkpoint.state
+        self.state = placed_like(checkpoint.state, self.state)
 
     def stop(self, ended: np.ndarray) -> None:
         """Do nothing: when a single training ends, the loop does."""

@@ -15,6 +15,7 @@ from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Count, Instance, ParamsTree, RandomKey, checked
 from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.weights import beside_normalizer, simplified
+from jaxnn.explicit_axes import like, on_any_axes, whole
 from jaxnn.marking.marks import mark_leaves
 from jaxnn.nn.batch_normalization import in_training
 from jaxnn.optim.interface import OPTIMIZER, extra_arguments, promoting
@@ -171,7 +172,13 @@ def make_step(
         stats = updated(state.stats, observed, batch, stats_decay, skipped)
         return TrainState(params, opt_state, state.key, state.step + 1, stats, carry), loss
 
-    return step
+    return on_any_axes(step, places_after_steps)
+
+
+def places_after_steps(outputs: Any, state: TrainState, *_: Any) -> Any:
+    """Return the places of (state, losses, ...) after steps: the state lies as before, what is measured is whole."""
+    after, *measured = outputs
+    return like(after, state), *whole(measured)
 
 
 @checked(n_steps=Count())
@@ -211,6 +218,7 @@ def make_steps(
     step = make_step(objective, optimizer, gradients, stats_decay)
 
     @partial(jax.jit, donate_argnums=0)
+    @partial(on_any_axes, places=places_after_steps)
     def steps(state, data):
         return jax.lax.scan(lambda state, _: step(begun_again(state), data), state, length=n_steps)
 

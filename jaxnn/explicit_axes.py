@@ -1,0 +1,111 @@
+"""Functions of arrays on a mesh with explicit axes, JAX's default: inside of them, XLA places what they compute.
+
+On explicit axes the type of an array states how it is split, and an operation raises if its result could lie in more
+than one way, as a product over split rows does. What comes out of a function has a place that is known: a gradient lies
+as what it is the gradient of, outputs as the examples that they belong to, a mean over all of them is whole on each
+device. So only the outputs of a function are placed, and its inside is compiled as on automatic axes.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, PartitionSpec
+
+from jaxnn.typing import PyTree
+
+WHOLE = PartitionSpec()
+"""The place of an array that is whole on each device."""
+
+Places = Callable[..., PyTree]
+"""`places(outputs, *args) -> specs`: of the outputs, shapes, and the arguments, a spec for each leaf of the outputs."""
+
+
+def on_any_axes(function: Callable[..., Any], places: Places) -> Callable[..., Any]:
+    """Return the function, which on explicit axes computes as on automatic ones; `places` are those of its outputs.
+
+    Without explicit axes among its arguments it is the function itself.
+    """
+    if hasattr(function, "on_any_axes"):
+        return function
+
+    @wraps(function)
+    def run(*args, **kwargs):
+        mesh = explicit_mesh((args, kwargs))
+        if mesh is None:
+            return function(*args, **kwargs)
+        return _run_on(mesh, function, places, args, kwargs)
+
+    vars(run)["on_any_axes"] = True
+    return run
+
+
+def explicit_mesh(tree: PyTree) -> Any:
+    """Return the mesh of the first array on explicit axes; `None` if there is none."""
+    for leaf in jax.tree.leaves(tree):
+        if isinstance(leaf, jax.Array):
+            mesh = jax.typeof(leaf).sharding.mesh
+            if AxisType.Explicit in mesh.axis_types:
+                return mesh
+    return None
+
+
+def as_rows(outputs: PyTree, x: PyTree) -> PyTree:
+    """Return the places of outputs that belong to the examples of x: split as these are, if they have as many rows."""
+    leaves = [leaf for leaf in jax.tree.leaves(x) if np.ndim(leaf)]
+    m = leaves[0].shape[0] if leaves else None
+    split = next((spec[0] for spec in map(place_of, leaves) if len(spec) and spec[0] is not None), None)
+    return jax.tree.map(lambda a: PartitionSpec(split) if a.ndim and a.shape[0] == m else WHOLE, outputs)
+
+
+def like(outputs: PyTree, given: PyTree) -> PyTree:
+    """Return the places of outputs that lie as given arrays of the same structure do."""
+    places = map(place_of, jax.tree.leaves(given))
+    return jax.tree.structure(outputs).unflatten(places)
+
+
+def whole(outputs: PyTree) -> PyTree:
+    """Return the places of outputs that are whole on each device."""
+    return jax.tree.map(lambda _: WHOLE, outputs)
+
+
+def place_of(leaf: Any) -> PartitionSpec:
+    """Return how an array is split, if its axes are explicit."""
+    if explicit_mesh(leaf) is None:
+        return WHOLE
+    return jax.typeof(leaf).sharding.spec
+
+
+def _run_on(mesh: Any, function: Callable[..., Any], places: Places, args: Any, kwargs: Any) -> Any:
+    leaves, structure = jax.tree.flatten((args, kwargs))
+    traced = [i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array | np.ndarray) and not _is_float0(leaf)]
+    fixed: dict[str, Any] = {}  # what is no array, such as the cotangents of whole numbers, stays outside
+
+    def inside(*arrays):
+        given = list(leaves)
+        for i, array in zip(traced, arrays, strict=True):
+            given[i] = array
+        args, kwargs = structure.unflatten(given)
+        outputs, fixed["structure"] = jax.tree.flatten(function(*args, **kwargs))
+        fixed["leaves"] = [None if isinstance(a, jax.Array) else a for a in outputs]
+        return [a for a in outputs if isinstance(a, jax.Array)]
+
+    arrays = [leaves[i] for i in traced]
+    shapes = iter(jax.eval_shape(inside, *(jax.ShapeDtypeStruct(np.shape(a), a.dtype) for a in arrays)))
+    outputs = [next(shapes) if leaf is None else leaf for leaf in fixed["leaves"]]
+    specs = jax.tree.leaves(places(fixed["structure"].unflatten(outputs), *args), is_leaf=_is_spec)
+    specs = [spec for spec, leaf in zip(specs, fixed["leaves"], strict=True) if leaf is None]
+    with jax.sharding.use_abstract_mesh(getattr(mesh, "abstract_mesh", mesh)):
+        computed: Any = jax.sharding.auto_axes(inside, out_sharding=specs)
+        found = iter(computed(*arrays))
+    return fixed["structure"].unflatten([next(found) if leaf is None else leaf for leaf in fixed["leaves"]])
+
+
+def _is_float0(leaf: Any) -> bool:
+    return leaf.dtype == jax.dtypes.float0
+
+
+def _is_spec(value: Any) -> bool:
+    return isinstance(value, PartitionSpec)

@@ -1,0 +1,165 @@
+"""Place arrays on a mesh: rows split over its data axis, params whole on each device or split by rules."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxnn.constraints import Constraint, Instance, ParamsTree, checked
+from jaxnn.parallel.meshes import data_axis
+from jaxnn.typing import Params, PyTree
+
+MESH = Instance(Mesh, "a jax.sharding.Mesh", fix="jaxnn.parallel.make_mesh()")
+"""The constraint of a mesh."""
+
+Rules = Mapping[str, PartitionSpec]
+"""A regular expression for paths of params, such as ".*/W" -> how these are split; the first that matches counts."""
+
+_RULES = Constraint(
+    "a dictionary from paths of params to jax.P specs",
+    rejects=(3, {"W": 3}),
+    fix='such as {".*W": jax.P("model", None)}',
+    test=lambda rules: isinstance(rules, Mapping) and all(isinstance(one, PartitionSpec) for one in rules.values()),
+)
+
+
+@checked(mesh=MESH)
+def place_rows(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Return arrays (m, ...) with their rows split over the mesh.
+
+    Args:
+      tree: arrays whose number of rows is a multiple of the devices on the data axis.
+      mesh: any mesh.
+
+    Raises:
+      ValueError: if the rows cannot be split into equal parts: `fit(..., mesh=mesh)` pads them, with weight 0.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxnn.parallel import make_mesh
+      >>> place_rows(jnp.zeros((4, 3)), make_mesh(devices=jax.devices()[:1])).shape
+      (4, 3)
+    """
+    axis = data_axis(mesh)
+    n = mesh.shape[axis]
+    for leaf in jax.tree.leaves(tree):
+        if not np.ndim(leaf) or np.shape(leaf)[0] % n:
+            raise ValueError(
+                f"rows must be a multiple of the {n} devices of axis {axis!r}, got shape {np.shape(leaf)}: "
+                "fit(..., mesh=mesh) pads the last ones"
+            )
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(axis)))
+
+
+@checked(mesh=MESH)
+def place_whole(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Return arrays that are whole on each device of the mesh; those that lie on it already stay as they are.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxnn.parallel import make_mesh
+      >>> place_whole({"W": jnp.zeros((4, 3))}, make_mesh())["W"].sharding.is_fully_replicated
+      True
+    """
+    whole = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(lambda a: a if lies_on(a, mesh) else jax.device_put(a, whole), tree)
+
+
+@checked(params=ParamsTree(), mesh=MESH, rules=_RULES)
+def split_params(params: Params, mesh: Mesh, rules: Rules) -> Params:
+    """Return params on the mesh, split by rules; those that no rule matches are whole on each device.
+
+    Training keeps them as they lie, and the optimizer's state of an array lies as the array: so each device holds a
+    part of both.
+
+    Args:
+      params: a pytree of arrays.
+      mesh: any mesh.
+      rules: regular expressions that match whole paths, such as "0/W" of the weights of layer 0, and how to split
+        these: a `jax.P` with an axis of the mesh, or `None`, for each axis of the array.
+
+    Raises:
+      ValueError: if a rule matches nothing, has more axes than an array, or does not split it into equal parts.
+
+    Example:
+      >>> import jax, jaxnn
+      >>> from jaxnn.parallel import make_mesh
+      >>> params, _ = jaxnn.chain(jaxnn.dense(8), jaxnn.dense(1)).init(jax.random.key(0), (4,))
+      >>> split = split_params(params, make_mesh(), {"0/.*": jax.P("data")})
+      >>> tuple(split[0]["W"].sharding.spec)
+      ('data',)
+    """
+    unused: set[str | None] = {*rules}
+    placed = {}
+    leaves, structure = jax.tree_util.tree_flatten_with_path(params)
+    for path, leaf in leaves:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        pattern = next((pattern for pattern in rules if re.fullmatch(pattern, name)), None)
+        spec = PartitionSpec() if pattern is None else rules[pattern]
+        unused -= {pattern}
+        _check_split(name, leaf, mesh, spec)
+        placed[name] = jax.device_put(leaf, NamedSharding(mesh, spec))
+    if unused:
+        raise ValueError(
+            f"rules must match params, got {', '.join(sorted(map(repr, unused)))}: there are {', '.join(placed)}"
+        )
+    return structure.unflatten(placed.values())
+
+
+@checked(params=ParamsTree(), mesh=MESH)
+def split_evenly(params: Params, mesh: Mesh, axis: str | None = None) -> Params:
+    """Return params on the mesh, each split along its longest axis that can be; the others are whole on each device.
+
+    Over the data axis this is what is known as fully sharded data parallelism: each device holds a part of the params
+    and of the optimizer's state, and the program gathers an array where it is needed.
+
+    Args:
+      params: a pytree of arrays.
+      mesh: any mesh.
+      axis: the name of the axis to split over; by default that of the rows.
+
+    Raises:
+      ValueError: if the mesh has no such axis.
+
+    Example:
+      >>> import jax, jaxnn
+      >>> from jaxnn.parallel import make_mesh
+      >>> params, _ = jaxnn.dense(8).init(jax.random.key(0), (4,))
+      >>> tuple(split_evenly(params, make_mesh())["W"].sharding.spec)
+      ('data', None)
+    """
+    axis = data_axis(mesh) if axis is None else axis
+    Constraint(f"one of {', '.join(mesh.axis_names)}", test=lambda axis: axis in mesh.axis_names).check("axis", axis)
+
+    def place(leaf):
+        sizes = np.shape(leaf)
+        able = [i for i, size in enumerate(sizes) if size % mesh.shape[axis] == 0 and size]
+        longest = max(able, key=lambda i: sizes[i], default=None)
+        spec = [axis if i == longest else None for i in range(len(sizes))]
+        return jax.device_put(leaf, NamedSharding(mesh, PartitionSpec(*spec)))
+
+    return jax.tree.map(place, params)
+
+
+def lies_on(leaf: Any, mesh: Mesh) -> bool:
+    """Return whether an array lies on this mesh."""
+    sharding = getattr(leaf, "sharding", None)
+    return isinstance(sharding, NamedSharding) and sharding.mesh == mesh
+
+
+def _check_split(name: str, leaf: Any, mesh: Mesh, spec: PartitionSpec) -> None:
+    shape = np.shape(leaf)
+    for axis in jax.tree.leaves(tuple(spec)):
+        if axis not in mesh.axis_names:
+            raise ValueError(f"rules must name axes of the mesh, {', '.join(mesh.axis_names)}, got {spec} for {name}")
+    if len(spec) > len(shape):
+        raise ValueError(f"rules must have at most an entry for each axis of {name} {shape}, got {spec}")
+    for size, axes in zip(shape, spec, strict=False):
+        parts = int(np.prod([mesh.shape[axis] for axis in jax.tree.leaves(axes)]))
+        if size % parts:
+            raise ValueError(
+                f"rules must split {name} {shape} in equal parts, got {spec}: {size} is not {parts} times any"
+            )

@@ -1,0 +1,96 @@
+"""Where a training lies: data in shards, split over a mesh, and a state of which each array keeps its place."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxnn.caching import bounded_cache
+from jaxnn.constraints import Constraint
+from jaxnn.data.batches import Batch
+from jaxnn.data.shards import Shards
+from jaxnn.explicit_axes import on_any_axes
+from jaxnn.parallel.meshes import data_axis, mesh_of
+from jaxnn.parallel.placement import place_whole
+from jaxnn.train.drawing import laid_out
+from jaxnn.train.steps import TrainState
+from jaxnn.typing import Params, PyTree
+
+
+def number_of_shards(shards: int | None, stated: Mesh | None, mesh: Mesh | None) -> int:
+    """Return the number of shards: as many as stated, or one for each device of a mesh that is stated, or 1.
+
+    Raises:
+      ValueError: if the devices cannot have equally many shards each.
+    """
+    devices = 1 if mesh is None else mesh.shape[data_axis(mesh)]
+    n = (1 if stated is None else devices) if shards is None else shards
+    Constraint(
+        f"1, or a multiple of the {devices} devices that rows are split over",
+        test=lambda n: n == 1 or n % devices == 0,
+    ).check("shards", n)
+    return n
+
+
+def placed_data(data: Batch, shards: Shards | None, mesh: Mesh | None) -> Batch:
+    """Return data (m, ...) as programs take them: in shards, which are split over the mesh, if there are these."""
+    if shards is not None:
+        data = (laid_out if mesh_of(data) is None else _laying_out)(data, shards)
+    if mesh is None:
+        return data
+    rows = NamedSharding(mesh, PartitionSpec(data_axis(mesh)))
+    if shards is None:
+        return place_whole(data, mesh)
+    return jax.tree.map(lambda a: jax.device_put(a, rows) if np.ndim(a) else place_whole(a, mesh), data)
+
+
+def _laying_out(data: Batch, shards: Shards) -> Batch:
+    return _laying_out_program(shards)(data)
+
+
+@bounded_cache
+def _laying_out_program(shards: Shards) -> Any:
+    def lay_out(data):
+        return laid_out(data, shards)
+
+    def places(outputs, data):
+        axis = next((jax.typeof(a).sharding.spec[0] for a in jax.tree.leaves(data) if a.ndim), None)
+        return jax.tree.map(lambda a: PartitionSpec(axis) if a.ndim else PartitionSpec(), outputs)
+
+    return jax.jit(on_any_axes(lay_out, places))
+
+
+def placed_state(state: TrainState, optimizer: optax.GradientTransformation, mesh: Mesh | None) -> TrainState:
+    """Return a state on the mesh: what the optimizer keeps of an array lies as the array, all else is whole."""
+    if mesh is None:
+        return state
+    params = place_whole(state.params, mesh)
+
+    def beside(kept: Any, param: Any) -> Any:
+        return jax.device_put(kept, param.sharding) if kept.shape == param.shape else place_whole(kept, mesh)
+
+    opt_state = optax.tree_map_params(
+        optimizer, beside, state.opt_state, params, transform_non_params=partial(_whole_if_array, mesh)
+    )
+    others = place_whole((state.key, state.step, state.stats, state.carry), mesh)
+    key, step, stats, carry = others
+    return TrainState(params, opt_state, key, step, stats, carry)
+
+
+def _whole_if_array(mesh: Mesh, leaf: Any) -> Any:
+    return place_whole(leaf, mesh) if isinstance(leaf, jax.Array) else leaf
+
+
+def placed_like(tree: PyTree, like: PyTree) -> PyTree:
+    """Return arrays where those of a tree of the same structure lie, if these lie on a mesh."""
+    if mesh_of(like) is None:
+        return tree
+    return jax.tree.map(lambda a, b: jax.device_put(a, b.sharding), tree, like)
+
+
+def mesh_for(mesh: Mesh | None, data: Batch, params: Params) -> Mesh | None:
+    """Return the mesh to train on: the one that is stated, or on which data or params lie; `None` for one device."""
+    return mesh_of((data, params)) if mesh is None else mesh
