@@ -43,7 +43,7 @@ def on_any_axes(function: Callable[..., Any], places: Places) -> Callable[..., A
 
 
 def explicit_mesh(tree: PyTree) -> Any:
-    """Return the mesh of the first array on explicit axes; `None` if there is none."""
+    """Return the mesh of the first array on explicit axes; `None` without one."""
     for leaf in jax.tree.leaves(tree):
         if isinstance(leaf, jax.Array):
             mesh = jax.typeof(leaf).sharding.mesh
@@ -66,16 +66,40 @@ def like(outputs: PyTree, given: PyTree) -> PyTree:
     return jax.tree.structure(outputs).unflatten(places)
 
 
+def beside(kept: PyTree, params: PyTree) -> PyTree:
+    """Return the places of what an optimizer keeps: of an array as large as one of the params, that of this one.
+
+    Arrays belong together if the path of what is kept ends with that of the params, as the path of Adam's means does;
+    copies of params, (n, ...), are split in the axes after the first. All else is whole.
+    """
+    places = {
+        tuple(map(str, path)): (np.shape(leaf), place_of(leaf))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    }
+
+    def place(path, leaf):
+        path = tuple(map(str, path))
+        for i in range(len(path) + 1):
+            shape, spec = places.get(path[i:], (None, WHOLE))
+            if leaf.shape == shape:
+                return spec
+            if leaf.shape[1:] == shape:
+                return PartitionSpec(None, *spec)
+        return WHOLE
+
+    return jax.tree_util.tree_map_with_path(place, kept)
+
+
 def whole(outputs: PyTree) -> PyTree:
     """Return the places of outputs that are whole on each device."""
     return jax.tree.map(lambda _: WHOLE, outputs)
 
 
 def place_of(leaf: Any) -> PartitionSpec:
-    """Return how an array is split, if its axes are explicit."""
-    if explicit_mesh(leaf) is None:
-        return WHOLE
-    return jax.typeof(leaf).sharding.spec
+    """Return how an array is split, in a program if its axes are explicit."""
+    if explicit_mesh(leaf) is not None:
+        return jax.typeof(leaf).sharding.spec
+    return getattr(getattr(leaf, "sharding", None), "spec", WHOLE)
 
 
 def _run_on(mesh: Any, function: Callable[..., Any], places: Places, args: Any, kwargs: Any) -> Any:

@@ -189,10 +189,10 @@ def _shared(batches: Iterator, steps: int) -> Callable[[int], Iterator]:
     return of_epoch
 
 
-def of_one_size(batches: Callable[[int], Iterable], many: float) -> Callable[[int], Iterator[Batch]]:
+def of_one_size(batches: Callable[[int], Iterable], many: float, multiple: int = 1) -> Callable[[int], Iterator[Batch]]:
     """Validate batches, add weights and normalizers, and pad them to the number of examples of the first.
 
-    Warn if the first epoch has more than `many` batches.
+    This number is rounded up to a multiple. Warn if the first epoch has more than `many` batches.
     """
     first = None
 
@@ -210,7 +210,7 @@ def of_one_size(batches: Callable[[int], Iterable], many: float) -> Callable[[in
                 )
             if first is None:
                 first = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), tuple(batch[:2]))
-            yield _padded(batch, number_of_examples(first))
+            yield _padded(batch, -(-number_of_examples(first) // multiple) * multiple)
         if number < 0:
             hint = "" if first is None else ": return a new generator for every epoch"
             raise ValueError(f"batches({epoch}) must have at least one batch, got none{hint}")

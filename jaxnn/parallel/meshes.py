@@ -53,7 +53,7 @@ def data_axis(mesh: Mesh) -> str:
 
 
 def mesh_of(tree: Any) -> Mesh | None:
-    """Return the mesh of the first array that lies on one of several devices; `None` if there is none."""
+    """Return the mesh of the first array that lies on one of several devices; `None` without one."""
     for leaf in jax.tree.leaves(tree):
         sharding = getattr(leaf, "sharding", None)
         if isinstance(sharding, jax.sharding.NamedSharding) and isinstance(sharding.mesh, Mesh):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.constraints import Constraint, Count, Nothing
+from jaxnn.constraints import Constraint
 from jaxnn.data.batches import Batch, batch_indices, number_of_examples, take
 from jaxnn.data.examples import check_rows
 from jaxnn.data.shards import Shards, in_shards, rows_of, shard_indices, take_in_shards, weight_of_places
@@ -100,10 +100,9 @@ def take_drawn(data: Batch, drawn: tuple[Array, Array | None, Array | None], sha
 
 def check_shards(objective: Objective, shards: int | None, batch_size: int | None, m: int | None = None) -> None:
     """Raise ValueError unless each of m examples' shards can draw an equal part of a batch."""
-    if shards is None:
+    if shards in (None, 1):
         return
     most = np.inf if m is None else m
-    SHARDS.check("shards", shards)
     Constraint(
         "None for an objective with a carry",
         fix="each of its batches continues the one before, row by row",
@@ -116,10 +115,6 @@ def check_shards(objective: Objective, shards: int | None, batch_size: int | Non
         fix=f"each has an equal part of a batch: {nearest}, or another number of shards",
         test=lambda size: size is None or size % shards == 0,
     ).check("batch_size", batch_size)
-
-
-SHARDS = Count() | Nothing()
-"""The constraint of a number of shards; `None` for data that are not split."""
 
 
 def check_lengths(data: Batch) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import optax
 
-from jaxnn.constraints import Count, Flag, checked
+from jaxnn.constraints import Count, Flag, Nothing, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.shards import Shards
 from jaxnn.explicit_axes import on_any_axes
@@ -26,7 +26,7 @@ from jaxnn.train.steps import Step, TrainState, make_step, on_held_data, places_
 from jaxnn.typing import Array, Key
 
 
-@checked(batch_size=Count(), shuffle=Flag())
+@checked(batch_size=Count(), shuffle=Flag(), shards=Count() | Nothing())
 def make_epoch(
     objective: Objective,
     optimizer: optax.GradientTransformation,
@@ -91,6 +91,7 @@ def make_epoch(
         if shards is not None and shards > 1:
             check_lengths(data)
             laid = shards_of(data, shards)
+            check_shards(objective, shards, batch_size, laid.m)
             data = laid_out(data, laid)
         return run_epoch(step, begun(state, stats_decay), data, batch_size=batch_size, shuffle=shuffle, shards=laid)
 

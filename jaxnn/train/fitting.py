@@ -197,7 +197,7 @@ def fit(
     stats = empty_averages(objective, params, data)
     training = _EpochTraining(
         _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip", stats_decay, laid),
-        placed_state(borrowed_state(params, optimizer, key, stats, carry), optimizer, mesh),
+        placed_state(borrowed_state(params, optimizer, key, stats, carry), mesh),
         jax.device_put(placed_data(jax.tree.map(promote_large_integers, data), laid, mesh)),
         partial(explain, objective, optimizer, gradients),
         batch_program(size, shuffle, laid),

@@ -1,18 +1,16 @@
 """Where a training lies: data in shards, split over a mesh, and a state of which each array keeps its place."""
 
-from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
-import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Constraint
 from jaxnn.data.batches import Batch
 from jaxnn.data.shards import Shards
-from jaxnn.explicit_axes import on_any_axes
+from jaxnn.explicit_axes import beside, on_any_axes
 from jaxnn.parallel.meshes import data_axis, mesh_of
 from jaxnn.parallel.placement import place_whole
 from jaxnn.train.drawing import laid_out
@@ -47,6 +45,20 @@ def placed_data(data: Batch, shards: Shards | None, mesh: Mesh | None) -> Batch:
     return jax.tree.map(lambda a: jax.device_put(a, rows) if np.ndim(a) else place_whole(a, mesh), data)
 
 
+def placed_group(group: PyTree, mesh: Mesh | None) -> PyTree:
+    """Return arrays (steps, m, ...) of several batches on the device, their rows split over a mesh, if there is one."""
+    if mesh is None:
+        return jax.device_put(group)
+    axis = data_axis(mesh)
+    rows = NamedSharding(mesh, PartitionSpec(None, axis))
+
+    def place(a):
+        is_rows = np.ndim(a) > 1 and np.shape(a)[1] % mesh.shape[axis] == 0
+        return jax.device_put(a, rows) if is_rows else place_whole(a, mesh)
+
+    return jax.tree.map(place, group)
+
+
 def _laying_out(data: Batch, shards: Shards) -> Batch:
     return _laying_out_program(shards)(data)
 
@@ -63,25 +75,18 @@ def _laying_out_program(shards: Shards) -> Any:
     return jax.jit(on_any_axes(lay_out, places))
 
 
-def placed_state(state: TrainState, optimizer: optax.GradientTransformation, mesh: Mesh | None) -> TrainState:
+def placed_state(state: TrainState, mesh: Mesh | None) -> TrainState:
     """Return a state on the mesh: what the optimizer keeps of an array lies as the array, all else is whole."""
     if mesh is None:
         return state
     params = place_whole(state.params, mesh)
 
-    def beside(kept: Any, param: Any) -> Any:
-        return jax.device_put(kept, param.sharding) if kept.shape == param.shape else place_whole(kept, mesh)
+    def place(leaf, spec):
+        return jax.device_put(leaf, NamedSharding(mesh, spec))
 
-    opt_state = optax.tree_map_params(
-        optimizer, beside, state.opt_state, params, transform_non_params=partial(_whole_if_array, mesh)
-    )
-    others = place_whole((state.key, state.step, state.stats, state.carry), mesh)
-    key, step, stats, carry = others
-    return TrainState(params, opt_state, key, step, stats, carry)
-
-
-def _whole_if_array(mesh: Mesh, leaf: Any) -> Any:
-    return place_whole(leaf, mesh) if isinstance(leaf, jax.Array) else leaf
+    opt_state = jax.tree.map(place, state.opt_state, beside(state.opt_state, params))
+    others = (state.key, state.step, state.stats, state.carry)
+    return TrainState(params, opt_state, *place_whole(others, mesh))
 
 
 def placed_like(tree: PyTree, like: PyTree) -> PyTree:

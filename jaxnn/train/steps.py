@@ -15,7 +15,7 @@ from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Count, Instance, ParamsTree, RandomKey, checked
 from jaxnn.data.batches import BATCH, Batch
 from jaxnn.data.weights import beside_normalizer, simplified
-from jaxnn.explicit_axes import like, on_any_axes, whole
+from jaxnn.explicit_axes import beside, like, on_any_axes, whole
 from jaxnn.marking.marks import mark_leaves
 from jaxnn.nn.batch_normalization import in_training
 from jaxnn.optim.interface import OPTIMIZER, extra_arguments, promoting
@@ -269,7 +269,12 @@ def _start(optimizer: optax.GradientTransformation, copy: bool, params: Params, 
 
 @bounded_cache
 def _start_program(optimizer: optax.GradientTransformation, copy: bool) -> Callable[[Params, Key], TrainState]:
-    return jax.jit(partial(_start, optimizer, copy))
+    return jax.jit(on_any_axes(partial(_start, optimizer, copy), _places_at_the_start))
+
+
+def _places_at_the_start(state: TrainState, params: Params, key: Key) -> Any:
+    others = whole(state._replace(params=(), opt_state=()))
+    return others._replace(params=like(state.params, params), opt_state=beside(state.opt_state, params))
 
 
 # Streams of randomness by number: a new stream takes the next number, so the others keep their values.

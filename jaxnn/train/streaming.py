@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.caching import bounded_cache
@@ -16,6 +17,8 @@ from jaxnn.constraints import Count, Nothing, ParamsTree, RandomKey, checked
 from jaxnn.data.batches import Batch, number_of_examples
 from jaxnn.data.streams import batch_after, by_epoch, checked_groups, naming, of_one_size, peeked, stacked
 from jaxnn.optim.interface import OPTIMIZER
+from jaxnn.parallel.meshes import data_axis, mesh_of
+from jaxnn.parallel.placement import MESH
 from jaxnn.train.arguments import LOOP, NanPolicy, WithStatistics, check_not_inside, check_not_traced
 from jaxnn.train.carries import start_of
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer
@@ -24,6 +27,7 @@ from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.fitting import Fit, make_result
 from jaxnn.train.loop import Advanced, run
 from jaxnn.train.objectives import OBJECTIVE, Gradients, Objective
+from jaxnn.train.placement import placed_group, placed_state
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
 from jaxnn.train.statistics import begun, empty_averages
@@ -40,6 +44,7 @@ from jaxnn.typing import Array, Key, Params
     steps_per_call=Count(),
     prefetch=Count(0),
     evaluate=WithStatistics("params") | Nothing(),
+    mesh=MESH | Nothing(),
     **LOOP,
 )
 def fit_stream(
@@ -61,6 +66,7 @@ def fit_stream(
     on_nan: NanPolicy = "stop",
     stats_decay: float = 0.99,
     checkpoints: Checkpointer | None = None,
+    mesh: Mesh | None = None,
 ) -> Fit:
     """Train as `fit` does, on batches from an iterator: from files, a generator, a memory map.
 
@@ -101,6 +107,8 @@ def fit_stream(
       stats_decay: as in `fit`.
       checkpoints: as in `fit`; an epoch's batches must be the same each time. An iterator must start from the first
         epoch: the batches of finished epochs are skipped.
+      mesh: the devices to train on, as in `fit`: the rows of each batch are split over the data axis, filled up with
+        examples of weight 0 to equal parts. `None` for the mesh on which the params lie, or one device.
 
     Returns:
       A `Fit`. With the batches that `fit` would draw, the same as `fit` returns.
@@ -140,7 +148,10 @@ def fit_stream(
       (10,)
     """
     check_not_inside("fit_stream", params, key)
-    batches = of_one_size(by_epoch(batches, steps_per_epoch), _MANY if steps_per_epoch is None else np.inf)
+    mesh = mesh_of(params) if mesh is None else mesh
+    rows_of_each = 1 if mesh is None else mesh.shape[data_axis(mesh)]
+    many = _MANY if steps_per_epoch is None else np.inf
+    batches = of_one_size(by_epoch(batches, steps_per_epoch), many, rows_of_each)
     params = jax.tree.map(promote_large_integers, params)
     optimizer = with_nan_policy(optimizer, params, on_nan)
     first, batches = peeked(batches)
@@ -149,8 +160,9 @@ def fit_stream(
     carry = start_of(objective, params, first, number_of_examples(first))
     training = _StreamTraining(
         _group_programs(objective, optimizer, gradients, on_nan == "skip", stats_decay),
-        borrowed_state(params, optimizer, key, stats, carry),
+        placed_state(borrowed_state(params, optimizer, key, stats, carry), mesh),
         batches,
+        mesh,
         objective.check,
         partial(explain, objective, optimizer, gradients),
         steps_per_call,
@@ -178,6 +190,7 @@ class _StreamTraining(SingleTraining):
         programs: Programs,
         state: TrainState,
         batches: Callable[[int], Iterator[Batch]],
+        mesh: Mesh | None,
         check: Callable[[Params, Batch], None],
         explain: Callable[[TrainState, Batch], Divergence],
         steps_per_call: int,
@@ -186,6 +199,7 @@ class _StreamTraining(SingleTraining):
     ) -> None:
         super().__init__(state)
         self._programs, self._batches, self._check, self._explain = programs, batches, check, explain
+        self._mesh = mesh
         self._steps_per_call, self._prefetch = steps_per_call, prefetch
         self._stats_decay = stats_decay
         self._epoch, self._at_report, self._failing = 0, 0, None
@@ -201,7 +215,7 @@ class _StreamTraining(SingleTraining):
             self.state = begun(self.state, self._stats_decay)
             first, groups = len(losses), stacked(self._batches(self._epoch), self._steps_per_call)
             groups = checked_groups(groups, self._epoch, self._check_batch)
-            for part in _train(self._programs, self.state, groups, self._prefetch):
+            for part in _train(self._programs, self.state, groups, self._prefetch, self._mesh):
                 self.state = part.state
                 losses.append(part.losses)
                 if part.failing is not None:
@@ -232,7 +246,11 @@ class _Part(NamedTuple):
 
 
 def _train(
-    programs: Programs, state: TrainState, groups: Iterable[tuple[Batch, int]], prefetch: int
+    programs: Programs,
+    state: TrainState,
+    groups: Iterable[tuple[Batch, int]],
+    prefetch: int,
+    mesh: Mesh | None,
 ) -> Iterator[_Part]:
     """Train on one group after the other, with at most `prefetch` of them dispatched ahead."""
     started = deque()
@@ -247,7 +265,7 @@ def _train(
     for host_group, n in groups:
         while len(started) > prefetch:
             yield wait_for_the_first()
-        group, count = jax.device_put((jax.tree.map(promote_large_integers, host_group), n))
+        group, count = placed_group((jax.tree.map(promote_large_integers, host_group), n), mesh)
         # Not donated: until the new state is known to be finite, the old one must live.
         after, losses, finite = programs.run(state, group, count)
         check_not_traced("fit_stream", after, losses, finite)

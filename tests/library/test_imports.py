@@ -24,6 +24,7 @@ GROUND = {
     "arrays": {"validation"},
     "constraints": {"validation", "arrays"},
     "indices": {"constraints", "typing"},
+    "explicit_axes": {"typing"},
     "sequences": {"arrays", "constraints", "indices", "typing"},
 }
 # room -> the rooms above the ground that it may import. A new room needs a line here.
@@ -33,9 +34,10 @@ MAY_IMPORT = {
     "losses": set(),
     "regularizers": set(),
     "metrics": {"data"},
+    "parallel": set(),
     "optim": set(),
     "models": {"nn", "losses"},
-    "train": {"data", "nn", "losses", "regularizers", "optim"},
+    "train": {"data", "nn", "losses", "parallel", "regularizers", "optim"},
     "population": {"data", "optim", "train"},
     "contrib": {"data", "nn", "models", "optim", "train"},
     "decoding": {"nn"},
