@@ -17,6 +17,7 @@ BENCHMARKS = {
     "faults": "trainings killed at random moments, damaged checkpoints, full disks: are resumed results the same?",
     "fuzz": "damaged files and decompression bombs through every reader: read correctly, or rejected with one error",
     "lengths": "time to compile recurrent layers, for sequences of 28 and of 1000 times",
+    "devices": "an epoch on several devices, beside the same plan on one: time, numbers, and bytes that are sent",
     "start": "time to an experiment's first steps, by state of the compilation cache; imports, --help",
 }
 
