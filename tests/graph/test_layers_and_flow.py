@@ -22,18 +22,20 @@ MODEL = jaxnn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
 COST = jaxnn.objective(MODEL.network, MODEL.loss, jaxnn.l2(0.1)).value
 
 
-ARGS = MODEL.init(jax.random.key(0)), jaxnn.Batch(normal((6, 5)), np.arange(6) % 2), None
+def of_a_batch():
+    """The arguments of `COST`."""
+    return MODEL.init(jax.random.key(0)), jaxnn.Batch(normal((6, 5)), np.arange(6) % 2), None
 
 
 @functools.cache
 def six_layers():
-    return graph.trace(COST)(*ARGS)
+    return graph.trace(COST)(*of_a_batch())
 
 
 @pytest.mark.full
 def test_derivatives_of_a_network_of_six_layers():
     g = six_layers()
-    grads, _ = jax.jit(jax.grad(COST, has_aux=True))(*ARGS)
+    grads, _ = jax.jit(jax.grad(COST, has_aux=True))(*of_a_batch())
     for i in range(0, 12, 2):
         for name in "Wb":
             equal(g[f"params[{i}].{name}"].derivative, grads[i][name])
