@@ -22,15 +22,20 @@ MODEL = jaxnn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
 COST = jaxnn.objective(MODEL.network, MODEL.loss, jaxnn.l2(0.1)).value
 
 
+def of_a_batch():
+    """The arguments of `COST`."""
+    return MODEL.init(jax.random.key(0)), jaxnn.Batch(normal((6, 5)), np.arange(6) % 2), None
+
+
 @functools.cache
 def six_layers():
-    return graph.trace(COST)(MODEL.init(jax.random.key(0)), jaxnn.Batch(normal((6, 5)), np.arange(6) % 2), None)
+    return graph.trace(COST)(*of_a_batch())
 
 
 @pytest.mark.full
 def test_derivatives_of_a_network_of_six_layers():
     g = six_layers()
-    grads = jax.jit(jax.grad(COST))(MODEL.init(jax.random.key(0)), jaxnn.Batch(normal((6, 5)), np.arange(6) % 2), None)
+    grads, _ = jax.jit(jax.grad(COST, has_aux=True))(*of_a_batch())
     for i in range(0, 12, 2):
         for name in "Wb":
             equal(g[f"params[{i}].{name}"].derivative, grads[i][name])

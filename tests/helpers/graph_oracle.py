@@ -6,40 +6,67 @@ import numpy as np
 from jax.extend import core
 
 from jaxnn import graph
+from jaxnn.jaxprs import scan_sizes
 
 ENTERED = {"jit", "remat2", "checkpoint", "closed_call"}
 
 
 def run(closed, args, added):
-    """The outputs of a jaxpr, and those of each equation, with `added[i]` added to the outputs of the i-th equation.
+    """The outputs of a jaxpr, and those of each equation, with `added[i]` added to the i-th of them.
 
-    The derivative with respect to `added` at zero is that with respect to the equations' outputs.
+    The derivative with respect to `added` at zero is that with respect to the equations' outputs. Equations that depend
+    on no argument, which the graph folds into constants, are run but not counted; nor are names and conversions of a
+    dtype to itself, which compute nothing: JAX drops these when it traces the steps of a scan again. The equations of
+    calls and of the steps of a scan are counted one by one, and after the steps what the scan stacks.
     """
     computed = []
 
+    def counted(primitive, out):
+        if added is not None and jnp.issubdtype(out.dtype, jnp.inexact):
+            out = out + added[len(computed)]
+        computed.append((primitive, out))
+        return out
+
     def walk(closed, args):
+        """The outputs, each with whether it depends on an argument, from such pairs."""
         values = dict(zip(closed.jaxpr.invars, args, strict=True))
-        values.update(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+        values.update((v, (const, False)) for v, const in zip(closed.jaxpr.constvars, closed.consts, strict=True))
 
         def read(v):
-            return v.val if isinstance(v, core.Literal) else values[v]
+            return (v.val, False) if isinstance(v, core.Literal) else values[v]
 
         for equation in closed.jaxpr.eqns:
             inputs, primitive = [read(v) for v in equation.invars], equation.primitive
             if primitive.name in ENTERED:
                 inner = equation.params["jaxpr"]
                 outputs = walk(inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ()), inputs)
+            elif primitive.name == "scan":
+                outputs = walk_scan(equation, inputs)
             else:
-                outputs = primitive.bind(*inputs, **primitive.get_bind_params(equation.params))
+                depends = any(depends for _, depends in inputs)
+                outputs = primitive.bind(*(x for x, _ in inputs), **primitive.get_bind_params(equation.params))
                 outputs = list(outputs) if primitive.multiple_results else [outputs]
-                for i, out in enumerate(outputs):
-                    if added is not None and jnp.issubdtype(out.dtype, jnp.inexact):
-                        outputs[i] = out + added[len(computed)]
-                    computed.append((primitive, outputs[i]))
+                if depends and not computes_nothing(primitive, [x for x, _ in inputs], outputs):
+                    outputs = [counted(primitive, out) for out in outputs]
+                outputs = [(out, depends) for out in outputs]
             values.update(zip(equation.outvars, outputs, strict=True))
         return [read(v) for v in closed.jaxpr.outvars]
 
-    return walk(closed, args), computed
+    def walk_scan(equation, inputs):
+        length, (n_consts, n_carry) = equation.params["length"], scan_sizes(equation)
+        consts, carry, xs = inputs[:n_consts], inputs[n_consts:][:n_carry], inputs[n_consts + n_carry :]
+        steps = range(length)[::-1] if equation.params["reverse"] else range(length)
+        ys = {}
+        for i in steps:
+            outputs = walk(equation.params["jaxpr"], [*consts, *carry, *((x[i], depends) for x, depends in xs)])
+            carry, ys[i] = outputs[:n_carry], outputs[n_carry:]
+        stacked = []
+        for of_steps in zip(*(ys[i] for i in range(length)), strict=True):
+            y, depends = jnp.stack([y for y, _ in of_steps]), any(depends for _, depends in of_steps)
+            stacked.append((counted(equation.primitive, y) if depends else y, depends))
+        return [*carry, *stacked]
+
+    return [out for out, _ in walk(closed, [(arg, True) for arg in args])], computed
 
 
 def values_and_derivatives(f, args, cotangent):
@@ -79,7 +106,8 @@ def wide(a):
 
 def equal(a, b, tol=1e-5):
     a, b = wide(a), wide(b)
-    np.testing.assert_allclose(a, b, rtol=tol, atol=tol * max(1.0, float(np.abs(b).max(initial=0.0))))
+    largest = float(np.abs(b[np.isfinite(b)]).max(initial=1.0))
+    np.testing.assert_allclose(a, b, rtol=tol, atol=tol * largest)
 
 
 def check(f, *args, cotangent=None, tol=1e-5):
@@ -95,33 +123,37 @@ def check(f, *args, cotangent=None, tol=1e-5):
         assert (node.derivative is None) == (i not in by_leaf)
         if i in by_leaf:
             equal(node.derivative, by_leaf[i], tol)
-    # The graph has the same operations in the same order, except those folded into constants.
-    found, compared = iter([*zip(computed, by_added, strict=True)]), 0
-    steps = [(op, out) for op in oracle_operations(g.operations) for out in op.outputs]
-    for op, out in steps:
-        derivative = next(by for (primitive, value), by in found if primitive is op.primitive and same(out, value, tol))
-        if out.inexact and out.kind == "literal":  # a constant of a loop's body, stacked: it depends on no argument
-            assert out.derivative is None
-            assert not np.any(derivative)
-        elif out.inexact:
-            equal(out.derivative, derivative, tol)
-            compared += 1
-    assert compared or not steps
+    # The graph has the same operations in the same order, and so the same results, of which several may be equal.
+    results = [*results_of(g.operations)]
+    assert [primitive for primitive, _ in results] == [primitive for primitive, _ in computed]
+    for (_, node), (_, value), derivative in zip(results, computed, by_added, strict=True):
+        if not jnp.issubdtype(node.dtype, jax.dtypes.extended):
+            equal(node.value, value, tol)
+        if node.inexact:
+            equal(node.derivative, derivative, tol)
     return g
 
 
-def same(node, value, tol):
-    """Whether a node has this value, up to rounding."""
-    if jnp.issubdtype(node.dtype, jax.dtypes.extended) or node.shape != np.shape(value):
-        return node.shape == np.shape(value)
-    a, b = wide(node.value), wide(value)
-    return np.allclose(a, b, rtol=tol, atol=tol * max(1.0, float(np.abs(b).max(initial=0.0))), equal_nan=True)
+def results_of(operations):
+    """The results of operations that are equations of the oracle, each with its primitive: see `run`.
 
-
-def oracle_operations(operations):
-    """The operations that are equations of the oracle: bodies of calls, but loops, branches and rules as a whole."""
+    The oracle has the equations of calls, of a `vmap` and of a scan's steps, but loops of unknown length, branches and
+    rules as a whole.
+    """
     for op in operations:
-        if op.primitive.name in {*ENTERED, "vmap"}:  # the oracle sees only the equations of a vmap
-            yield from oracle_operations(op.body)
-        else:
-            yield op
+        if op.primitive.name in {*ENTERED, "vmap"}:
+            yield from results_of(op.body)
+        elif op.primitive.name == "scan":
+            for step in op.body:
+                if step.name == "step":
+                    yield from results_of(step.body)
+            stacked = {out for step in op.body if step.name != "step" for out in step.outputs}
+            yield from ((op.primitive, out) for out in op.outputs if out in stacked)
+        elif not computes_nothing(op.primitive, [n.value for n in op.inputs], [n.value for n in op.outputs]):
+            yield from ((op.primitive, out) for out in op.outputs)
+
+
+def computes_nothing(primitive, inputs, outputs):
+    """Whether it is a name, or a conversion of a dtype to itself, which makes a number of Python's one of JAX."""
+    converts = primitive.name == "convert_element_type"
+    return primitive.name == "name" or (converts and jnp.result_type(inputs[0]) == jnp.result_type(outputs[0]))

@@ -211,12 +211,12 @@ DIGITS = [
           lambda args, dy: (dy * (1 - 1 / (1 + jnp.exp(args[0]))),), V, kind=LOW, also=[SATURATED],
           witness=lambda: FAR),
     wrong("log sigmoid: 1 - sigmoid(x)", "vjp", jax.nn.log_sigmoid,
-          lambda args, dy: (dy * (1 - jax.nn.sigmoid(args[0])),), V, kind=SATURATED, also=[LOW],
+          lambda args, dy: (dy * (1 - jax.nn.sigmoid(args[0])),), V, kind=LOW, also=[SATURATED],
           witness=lambda: FAR_RIGHT),
     wrong("softplus of -2x: tanh(x) - 1", "vjp", lambda x: jax.nn.softplus(-2 * x),
-          lambda args, dy: (dy * (jnp.tanh(args[0]) - 1),), V, kind=SATURATED, also=[LOW], witness=lambda: FAR_RIGHT),
+          lambda args, dy: (dy * (jnp.tanh(args[0]) - 1),), V, kind=LOW, also=[SATURATED], witness=lambda: FAR_RIGHT),
     wrong("cost of log1p(e^-z): by 1 - a", "gradient", lambda z: jnp.mean(jax.nn.softplus(-z)),
-          lambda z: (jax.nn.sigmoid(z) - 1) / z.shape[0], V, kind=SATURATED, also=[LOW], witness=lambda: FAR_RIGHT),
+          lambda z: (jax.nn.sigmoid(z) - 1) / z.shape[0], V, kind=LOW, also=[SATURATED], witness=lambda: FAR_RIGHT),
 ]  # fmt: skip
 
 
