@@ -8,6 +8,7 @@ What people type most is here; each package holds the rest of its family:
 - `jaxnn.data`: batches, splits, standardization, streams, augmentation
 - `jaxnn.optim`: optimizers and schedules by name, loss scaling, skipping what is not finite
 - `jaxnn.train`: objectives, steps, epochs, `fit` and `fit_stream`, checkpoints, early stopping
+- `jaxnn.parallel`: meshes of devices, rows split over them, params whole on each or split
 - `jaxnn.population`: many trainings in one program, cross-validation, learning curves
 - `jaxnn.decoding`, `jaxnn.gradcheck`, `jaxnn.graph`, `jaxnn.contrib`: imported when they are first used
 """
@@ -15,7 +16,7 @@ What people type most is here; each package holds the rest of its family:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from jaxnn import data, functional, losses, metrics, models, nn, optim, population, regularizers, train
+from jaxnn import data, functional, losses, metrics, models, nn, optim, parallel, population, regularizers, train
 from jaxnn.data import Batch, split, standardize
 from jaxnn.factories.decorator import factory
 from jaxnn.losses import Loss, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
@@ -106,6 +107,7 @@ __all__ = [
     "objective",
     "optim",
     "optimizer",
+    "parallel",
     "population",
     "regularizers",
     "relu",

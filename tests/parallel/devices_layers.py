@@ -118,7 +118,7 @@ def test_a_mesh_that_is_set_changes_nothing(use):
 
 
 def test_weights_that_are_split_have_gradients_that_are():
-    """Over the data axis, and over one of their own; in features too."""
+    """Each along its longest axis, of outputs or of inputs."""
     four = mesh(4)
     layer = jaxnn.chain(jaxnn.dense(8), jaxnn.relu(), jaxnn.dense(4))
     params, _ = layer.init(jax.random.key(0), (8,))

@@ -58,7 +58,7 @@ def test_a_plan_trains_the_same_on_any_number_of_devices(n, kind, m, weight):
 
 
 @kinds
-def test_data_that_lie_on_devices_train_as_on_one_without_a_word(kind):
+def test_data_that_lie_on_devices_train_as_on_one(kind):
     """Without shards, every batch is drawn from all rows."""
     four = mesh(4, kind)
     x, y = split((X[:56], Y[:56]), four)
