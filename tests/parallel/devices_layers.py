@@ -10,7 +10,7 @@ import pytest
 import jaxnn
 from jaxnn.nn.boundaries import call_forward
 from tests.helpers.programs import compiled, is_float0, numbers, same_in_bfloat16, same_in_float32
-from tests.helpers.registry import LAYER_CASES, LOSS_CASES, name_of
+from tests.helpers.registry import LAYER_CASES, LOSS_CASES
 from tests.parallel.meshes import mesh, specs, split, whole
 
 M = 8
@@ -24,19 +24,25 @@ FEW = (
     "residual_dropout",
 )
 FEW_LOSSES = ("softmax_cross_entropy", "ctc_lengths", "each_step_loss")
-kinds = pytest.mark.parametrize("kind", ["explicit", "auto"])
-
-
-def chosen(metafunc, argument, cases, few):
-    if argument in metafunc.fixturenames:
-        every = metafunc.config.getoption("--full")
-        assert {case.name for case in cases} >= {*few}
-        metafunc.parametrize(argument, [one for one in cases if every or one.name in few], ids=name_of)
 
 
 def pytest_generate_tests(metafunc):
-    chosen(metafunc, "layer", LAYER_CASES, FEW)
-    chosen(metafunc, "loss", LOSS_CASES, FEW_LOSSES)
+    """Without --full: a few layers and losses, by hand, on explicit axes."""
+    full = metafunc.config.getoption("--full")
+    for argument, every, few in (
+        ("layer", LAYER_CASES, FEW),
+        ("loss", LOSS_CASES, FEW_LOSSES),
+        ("kind", ["explicit", "auto"], ["explicit"]),
+        ("way", [by_hand, by_autodiff, by_its_rule], ["by_hand"]),
+    ):
+        if argument in metafunc.fixturenames:
+            chosen = every if full else [one for one in every if name(one) in few]
+            assert {*map(name, every)} >= {*few}
+            metafunc.parametrize(argument, chosen, ids=name)
+
+
+def name(case):
+    return case if isinstance(case, str) else getattr(case, "name", None) or case.__name__
 
 
 def cosines(y):
@@ -73,8 +79,6 @@ def placed(arguments, mesh):
     return whole(params, mesh), split(x, mesh), whole(key, mesh), split(rows, mesh)
 
 
-@kinds
-@pytest.mark.parametrize("way", [by_hand, by_autodiff, by_its_rule])
 def test_a_layer_computes_the_same(layer, way, kind):
     arguments, four = given(layer), mesh(4, kind)
     run = compiled(partial(way, layer.layer))
@@ -90,7 +94,6 @@ def test_a_layer_computes_the_same(layer, way, kind):
         assert all(spec == ("data",) for spec, a in zip(specs(y), jax.tree.leaves(y), strict=True) if a.shape[0] == M)
 
 
-@kinds
 def test_a_loss_computes_the_same(loss, kind):
     z, y = loss.make(M, "float32")
     four = mesh(4, kind)

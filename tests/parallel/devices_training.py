@@ -44,7 +44,7 @@ def same(one, other):
     )
 
 
-@pytest.mark.representatives("4-explicit-61-weighted", "2-auto-61-weighted")
+@pytest.mark.representatives("4-explicit-61-weighted")
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["equal", "weighted"])
 @pytest.mark.parametrize("m", [64, 61, 8])
 @kinds
@@ -57,6 +57,7 @@ def test_a_plan_trains_the_same_on_any_number_of_devices(n, kind, m, weight):
     assert {len(a.sharding.device_set) for a in jax.tree.leaves(found.params)} == {n}
 
 
+@pytest.mark.representatives("explicit")
 @kinds
 def test_data_that_lie_on_devices_train_as_on_one(kind):
     """Without shards, every batch is drawn from all rows."""
@@ -76,13 +77,14 @@ def test_uneven_data_on_devices_in_shards(kind):
     same(jaxnn.fit(objective_of(), SGD, params_of(), x, y, **plan), fit(m=58, epochs=2, shards=4))
 
 
+@pytest.mark.representatives("auto")
 @kinds
 def test_a_full_batch(kind):
     plan = dict(network=PLAIN, batch_size=None, epochs=4)
     same(fit(mesh=mesh(4, kind), **plan), fit(**plan))
 
 
-@pytest.mark.representatives("momentum-explicit", "adam-auto")
+@pytest.mark.representatives("momentum-explicit")
 @kinds
 @pytest.mark.parametrize("name", ["momentum", "adam", "rmsprop"])
 def test_params_and_what_the_optimizer_keeps_stay_split(name, kind):
@@ -111,6 +113,7 @@ def test_optimizers_of_other_states(transform):
     np.testing.assert_allclose(found.losses, fit(network=PLAIN, optimizer=transform, batch_size=None).losses, **CLOSE)
 
 
+@pytest.mark.representatives("explicit")
 @kinds
 def test_a_stream(kind):
     """Also where the rows of a batch cannot be split into equal parts."""
