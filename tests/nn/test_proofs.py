@@ -194,10 +194,16 @@ def test_activation_at_kinks_and_saturated(case, dtype, x64):
         np.testing.assert_allclose(np.asarray(got, np.float64), expected, rtol=8 * eps, atol=8 * eps)
 
 
+# Networks made of layers that have cases of their own: checked at the given arguments alone, as all their programs are
+# large, and their layers in every situation.
+OF_LAYERS = """lenet resnet mlp mlp_scanned mlp_dropout logistic_regression transformer_block_causal_lengths
+    transformer_block_norm_last transformer_block_memory transformer_block_attention_dropout""".split()
+
+
 @one_of_each_layer
 @layers
 def test_layer_by_gradcheck(case, full):
-    fast = not full and case.name not in THOROUGH
+    fast = case.name in OF_LAYERS or not full and case.name not in THOROUGH
     gradcheck.layer(case.layer, case.in_shape, key=case.key(), fast=fast).raise_if_failed()
 
 
@@ -406,6 +412,10 @@ def test_every_exported_factory_has_cases_in_its_file(factory):
     made = [cases[name][0]() for name in names]
     calls = [one.factory_call.factory for one in made if one.factory_call is not None]
     assert factory in calls if calls else all(isinstance(one, jaxnn.Model) for one in made)
+
+
+def test_networks_of_layers_are_cases():
+    assert {*OF_LAYERS} <= {case.name for case in LAYER_CASES}
 
 
 def test_every_case_is_run():
