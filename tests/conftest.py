@@ -41,6 +41,14 @@ def pytest_collection_modifyitems(config, items):
     items[:] = kept
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_a_file(request):
+    """In the full run, drop the programs of a file after it: a process has no memory maps for those of all files."""
+    yield
+    if request.config.getoption("--full"):
+        jax.clear_caches()
+
+
 def pytest_collection_finish():
     """Leave what was imported and collected out of later garbage collections: it stays, and there is much of it."""
     gc.freeze()

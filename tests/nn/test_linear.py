@@ -73,6 +73,7 @@ STANDARD_DEVIATIONS = {
     "lecun": (1 / 300) ** 0.5,
     "glorot": (2 / (300 + 200)) ** 0.5,
     "he": (2 / 300) ** 0.5,
+    "orthogonal": (1 / 300) ** 0.5,  # rows of length 1
 }
 
 
