@@ -326,7 +326,7 @@ def test_rejected_resume_deletes_nothing(tmp_path, at_report, monkeypatch):
     at_report(8, send(signal.SIGINT))
     run = sweep(tmp_path, *ALWAYS, status=130)
     before = (run / "metrics.jsonl").read_bytes()
-    monkeypatch.setattr("experiments.studies.sweep.training.sizes", lambda data, hidden: (30, 5, 1))  # another network
+    monkeypatch.setattr("experiments.studies.sweep.training.sizes", lambda point: (5,))  # another network
     with pytest.raises(ValueError, match=r"checkpoint must be of this training, .* got that of another"):
         main.main(["resume", str(run)])
     assert (run / "metrics.jsonl").read_bytes() == before
