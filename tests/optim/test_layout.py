@@ -138,40 +138,58 @@ FACTORIES = factories()
 OFTEN = ["adaptive_grad_clip", "muon"]
 
 
-def by_optax(optimizer, params, batch, n):
+def value_of(model):
+    """The cost of params in Flax's layout, as a function of them and a batch."""
+    objective = jaxnn.objective(model.network, model.loss)
+    return lambda params, batch: objective.value(turned(params), batch)[0]
+
+
+@partial(jax.jit, static_argnums=0)
+def value_and_grad(model, params, batch):
+    """JAX's gradient; alone, so that the tests of all optimizers share one program."""
+    return jax.value_and_grad(value_of(model))(params, batch)
+
+
+def by_optax(optimizer, params, batch, n, model=MODEL):
     """Return the result of n steps of plain optax on weights (n_in, n_out), with JAX's gradients."""
     params = turned(params)
-    state = optimizer.init(params)
+    state = jax.jit(optimizer.init)(params)
     update = accepting(optimizer).update
 
-    def value_fn(params):
-        return OBJECTIVE.value(turned(params), batch)[0]
-
     @jax.jit
-    def step(params, state):
-        value, grads = jax.value_and_grad(value_fn)(params)
+    def step(params, state, value, grads):
+        value_fn = partial(value_of(model), batch=batch)
         updates, state = update(grads, state, params, value=value, grad=grads, value_fn=value_fn)
         return optax.apply_updates(params, updates), state
 
     for _ in range(n):
-        params, state = step(params, state)
+        params, state = step(params, state, *value_and_grad(model, params, batch))
     return turned(params)
 
 
 TRIED = [name for name in FACTORIES if name not in REFUSED]
+# What is done to each weight is compiled for each: one shows the layout, and two what `OFTEN` does to several.
+ONE_LAYER = jaxnn.mlp((9, 3), output="softmax")
+PARAMS_OF_ONE = ONE_LAYER.init(jax.random.key(0))
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", [n if n in OFTEN else pytest.param(n, marks=pytest.mark.full) for n in TRIED])
 def test_optimizers_do_what_they_do_in_flax_layout(name, x64, no_rank_promotion_rule):
-    make = FACTORIES[name]
-    params, batch = jax.tree.map(lambda a: np.asarray(a, np.float64), (PARAMS, BATCH._replace(y=None)))
-    batch = batch._replace(y=BATCH.y)
-    state, _ = jaxnn.train.make_steps(OBJECTIVE, make(), 3)(jaxnn.train_state(params, make(), KEY), batch)
+    make, model = FACTORIES[name], MODEL if name in OFTEN else ONE_LAYER
+    objective = jaxnn.objective(model.network, model.loss)
+    params = jax.tree.map(lambda a: np.asarray(a, np.float64), PARAMS if name in OFTEN else PARAMS_OF_ONE)
+    batch = BATCH._replace(x=X.astype(np.float64))
+
+    @jax.jit
+    def ours(params):
+        state = jaxnn.train_state(params, make(), KEY)
+        return jaxnn.train.make_steps(objective, make(), 3)(state, batch)[0].params
+
     plain = optax.chain(optax.adaptive_grad_clip(0.01), contrib.muon(0.01)) if name == "with_layout" else make()
-    expected = by_optax(plain, params, batch, 3)
-    for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-8)
+    expected = by_optax(plain, params, batch, 3, model)
+    for got, theirs in zip(jax.tree.leaves(ours(params)), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(got, theirs, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", REFUSED)

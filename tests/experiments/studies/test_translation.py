@@ -18,6 +18,8 @@ from experiments.studies.translation.run import examples_of
 from jaxnn import nn
 from tests.helpers.short_runs import run
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 WHO = (("A man", "Ein Mann"), ("A dog", "Ein Hund"), ("A girl", "Ein Mädchen"), ("The boy", "Der Junge"))
 DOES = (("runs", "rennt"), ("sleeps", "schläft"), ("sits", "sitzt"), ("jumps", "springt"))
 PLACE = (("at home", "zu Hause"), ("outside", "draußen"), ("in the snow", "im Schnee"))
@@ -49,10 +51,35 @@ def sentences(tmp_path_factory):
 NETWORKS = ["recurrent", pytest.param("transformer", marks=pytest.mark.full)]
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
-def finished(request, sentences, tmp_path_factory):
-    argv = ["translation", "--data-dir", str(sentences), "--network", request.param, *OPTIONS]
-    return *run(tmp_path_factory.mktemp("runs"), *argv), request.param
+@pytest.fixture(scope="module", autouse=True)
+def two_blocks():
+    """One block after another, in fewer seconds of compilation than three."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "BLOCKS", 2)
+        yield
+
+
+# Enough to learn 48 sentences of a grammar.
+LEARNING = ["--units", "32", "--epochs", "60", "--dropout", "0.02", "--smoothing", "0.02", "--learning-rate", "0.01"]
+
+
+@pytest.fixture(scope="module")
+def learned(sentences, tmp_path_factory):
+    """A whole run of the recurrent network."""
+    argv = ["translation", "--data-dir", str(sentences), *OPTIONS, *LEARNING]
+    return *run(tmp_path_factory.mktemp("runs"), *argv), ("recurrent", 32, 0.02)
+
+
+@pytest.fixture(scope="module")
+def short(sentences, tmp_path_factory):
+    """Two epochs of the other network, with its own rates."""
+    argv = ["translation", "--data-dir", str(sentences), "--network", "transformer", *OPTIONS]
+    return *run(tmp_path_factory.mktemp("runs"), *argv), ("transformer", 8, 0.2)
+
+
+@pytest.fixture(scope="module", params=["learned", "short"])
+def finished(request):
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +220,7 @@ def test_the_length_penalty_is_chosen_by_bleu():
 
 @pytest.mark.full
 def test_a_run_reports_the_translations(finished, sentences):
-    folder, out, name = finished
+    folder, out, (name, units, dropout) = finished
     results = json.loads((folder / "results.json").read_text())
     lines = (folder / "translations.txt").read_text().splitlines()
     assert len(lines) == len(PAIRS[::7])
@@ -203,7 +230,7 @@ def test_a_run_reports_the_translations(finished, sentences):
     translator, beams, penalty = saved.load_translator(folder)
     assert (beams, translator.network) == (
         5,
-        networks.NETWORKS[name](translator.subwords.get_piece_size(), 8, {"recurrent": 0.3, "transformer": 0.2}[name]),
+        networks.NETWORKS[name](translator.subwords.get_piece_size(), units, dropout),
     )
     again = networks.translate(translator, [english for english, _ in PAIRS[::7]], beams, penalty)
     assert again == lines
@@ -224,22 +251,9 @@ def test_predict_translates_a_sentence(finished, capsys):
 
 
 @pytest.mark.full
-def test_it_learns_to_translate(sentences, tmp_path):
-    """48 sentences of a grammar: after 60 epochs those of the test set, which are among them, are right."""
-    argv = [
-        "--data-dir",
-        str(sentences),
-        *OPTIONS,
-        "--units",
-        "32",
-        "--epochs",
-        "60",
-        "--dropout",
-        "0",
-        "--smoothing",
-        "0",
-    ]
-    folder, _ = run(tmp_path, "translation", *argv, "--learning-rate", "0.01")
+def test_it_learns_to_translate(learned):
+    """After 60 epochs the sentences of the test set, which are among those of training, are right."""
+    folder, *_ = learned
     assert (folder / "translations.txt").read_text().splitlines() == [german for _, german in PAIRS[::7]]
 
 
