@@ -183,7 +183,7 @@ def fit(
     check_not_inside("fit", params, key)
     data, params = check_batch(x, y, weight, whole_numbers=True), jax.tree.map(promote_large_integers, params)
     stated, mesh = mesh, mesh_for(mesh, data, params)
-    shards = number_of_shards(shards, stated, mesh)
+    shards = number_of_shards(objective, shards, stated, mesh)
     check_shards(objective, shards, batch_size, number_of_examples(data))
     laid = shards_of(data, shards) if shards > 1 else None
     size = batch_size or (number_of_examples(data) if laid is None else laid.n * laid.rows)

@@ -13,19 +13,23 @@ from jaxnn.data.shards import Shards
 from jaxnn.explicit_axes import beside, on_any_axes
 from jaxnn.parallel.meshes import data_axis, mesh_of
 from jaxnn.parallel.placement import place_whole
+from jaxnn.train.carries import has_carry
 from jaxnn.train.drawing import laid_out
+from jaxnn.train.objectives import Objective
 from jaxnn.train.steps import TrainState
 from jaxnn.typing import Params, PyTree
 
 
-def number_of_shards(shards: int | None, stated: Mesh | None, mesh: Mesh | None) -> int:
+def number_of_shards(objective: Objective, shards: int | None, stated: Mesh | None, mesh: Mesh | None) -> int:
     """Return the number of shards: as many as stated, or one for each device of a mesh that is stated, or 1.
+
+    The rows of an objective with a carry stay in their order, so that they are whole on each device.
 
     Raises:
       ValueError: if the devices cannot have equally many shards each.
     """
     devices = 1 if mesh is None else mesh.shape[data_axis(mesh)]
-    n = (1 if stated is None else devices) if shards is None else shards
+    n = (1 if stated is None or has_carry(objective) else devices) if shards is None else shards
     Constraint(
         f"1, or a multiple of the {devices} devices that rows are split over",
         test=lambda n: n == 1 or n % devices == 0,

@@ -203,6 +203,16 @@ def test_a_step_under_automatic_differentiation():
         assert {*specs(found_grads)} == {()}
 
 
+def test_a_carry_trains_on_rows_that_are_whole():
+    network = jaxnn.chain(nn.recurrent(nn.simple_cell(3)), nn.each_step(jaxnn.dense(2)))
+    loss = jaxnn.losses.each_step_loss(jaxnn.softmax_cross_entropy())
+    objective, params = jaxnn.objective(network, loss, carry=True), network.init(jax.random.key(0), (5, 6))[0]
+    x, y = X[:40].reshape(8, 5, 6), Y[:40].reshape(8, 5) % 2
+    plan = dict(key=jax.random.key(1), epochs=2, batch_size=4, shuffle=False)
+    one, four = (jaxnn.fit(objective, SGD, params, x, y, **plan, mesh=on) for on in (None, mesh(4)))
+    same(four, one)
+
+
 def test_statistics_are_whole():
     four = mesh(4)
     step = jax.jit(jaxnn.make_step(objective_of(), SGD))
