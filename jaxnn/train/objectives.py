@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.arrays import promote_large_integers, zero_cotangent
-from jaxnn.constraints import Constraint, Flag, Instance, Nothing, OneOf, ParamsTree, checked
+from jaxnn.constraints import Constraint, Count, Flag, Instance, Nothing, OneOf, ParamsTree, checked
 from jaxnn.data.batches import BATCH, Batch, number_of_examples
 from jaxnn.data.weights import counted, relative
 from jaxnn.explicit_axes import as_rows, like, on_any_axes, whole
@@ -27,6 +27,7 @@ from jaxnn.nn.layer import LAYER, Layer, observes
 from jaxnn.regularizers import Regularizer, no_regularizer
 from jaxnn.train.logits import warn_of_probabilities
 from jaxnn.train.means import mean_of, shared, shares_of
+from jaxnn.train.micro_batches import gradient_in_parts, parts_of, value_in_parts
 from jaxnn.train.outputs import shapes_of_outputs
 from jaxnn.typing import Array, Params, PyTree, Statistics
 
@@ -106,6 +107,12 @@ OBJECTIVE = Constraint(
 
 GRADIENTS = OneOf(get_args(Gradients))
 
+_ONE_PART = Constraint(
+    "1 for an objective with a carry",
+    fix="pieces of sequences are short already: use smaller batches",
+    test=lambda n: n == 1,
+)
+
 _FLOATS = Constraint(
     "floats",
     fix="steps would be rounded to nothing",
@@ -119,8 +126,15 @@ _FLOATS = Constraint(
     loss=Instance(Loss, fix="jaxnn.squared_error(), or model.loss"),
     regularizer=Instance(Regularizer, fix="jaxnn.l2(0.01)") | Nothing(),
     carry=Flag(),
+    micro_batches=Count(),
 )
-def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None, carry: bool = False) -> Objective:
+def objective(
+    network: Layer,
+    loss: Loss,
+    regularizer: Regularizer | None = None,
+    carry: bool = False,
+    micro_batches: int = 1,
+) -> Objective:
     """Make the objective J(params) = Σ_i w_i L(z_i, y_i) / Σ_i w_i + regularizer(params), with z = network(x).
 
     If the loss has several terms for each example, such as one for each token, or states what each counts, c, the mean
@@ -145,6 +159,9 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
       carry: whether a batch begins where the one before ended, example by example: truncated backpropagation through
         time of long sequences in pieces, as `jaxnn.data.pieces` cuts them. The gradient stops where a piece begins. An
         epoch begins at zeros, and so does `evaluate`.
+      micro_batches: in how many parts a batch is computed, one after another, so that forward and backward keep the
+        cache of one part: the gradients add up to those of the batch. Layers that look across examples, as batch
+        normalization, see a part at a time, and random ones draw for each part separately.
 
     Returns:
       An `Objective`. `value` and `value_and_grad` take a random key if the network is random, as with dropout;
@@ -152,7 +169,8 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
 
     Raises:
       ValueError: if a network, loss or regularizer is of another type, or, with a carry, the network cannot continue
-        from an earlier piece; when called, if the batch is not a `Batch`, or is empty.
+        from an earlier piece, or there are several micro-batches; when called, if the batch is not a `Batch`, or is
+        empty.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxnn
@@ -167,6 +185,31 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
     warn_of_probabilities(network, loss)
 
     trained = carried(network) if carry else network
+    _ONE_PART.check("micro_batches", micro_batches if carry else 1)
+
+    def forward_part(params, x, key, rows):
+        z, cache = run_forward(NETWORK, network, params, x, key, rows if network.across else None)
+        return z, cache, network.observe(cache)
+
+    def backward_part(params, cache, dz):
+        return run_backward(NETWORK, network, params, cache, dz)[0]
+
+    @checked(params=ParamsTree(), batch=BATCH)
+    def parts(params, batch, key):
+        return parts_of(micro_batches, forward_part, loss, params, batch, key)
+
+    def value_of_parts(params, batch, key=None):
+        mean, observed = value_in_parts(forward_part, loss, params, parts(params, batch, key), key)
+        return mark("loss", mean) + mark("penalty", regularizer.value(params)), observed
+
+    def value_and_grad_of_parts(params, batch, key=None, scale=None):
+        given = params, parts(params, batch, key), key
+        mean, observed, dparams = gradient_in_parts(
+            forward_part, backward_part, loss, lambda dz: _times(dz, scale), *given
+        )
+        total = mark("loss", mean) + mark("penalty", regularizer.value(params))
+        penalty = mark("penalty gradient", regularizer.gradient(params))
+        return (total, observed), jax.tree.map(jnp.add, _divided(dparams, scale), penalty)
 
     def start(params, batch):
         return start_carry(network, params, number_of_examples(batch))
@@ -228,6 +271,8 @@ def objective(network: Layer, loss: Loss, regularizer: Regularizer | None = None
             with jax.ensure_compile_time_eval():  # labels are concrete where a population traces a member
                 check_counts(counts(z, y))
 
+    if micro_batches > 1:
+        return Objective(value_of_parts, value_and_grad_of_parts, evaluate, check, observes(network))
     return Objective(value, value_and_grad, evaluate, check, observes(network), start if carry else no_carry)
 
 

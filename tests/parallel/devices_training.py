@@ -213,6 +213,36 @@ def test_a_carry_trains_on_rows_that_are_whole():
     same(four, one)
 
 
+@pytest.mark.full
+def test_params_that_are_split_take_a_quarter_of_the_memory():
+    """As the compiled program reports it: of state and data, and of what it computes between."""
+    network = jaxnn.chain(*[jaxnn.dense(256), jaxnn.relu()] * 8, jaxnn.dense(4))
+    objective, optimizer, four = objective_of(network), jaxnn.optimizer("adam", 0.01), mesh(4)
+    params, _ = network.init(jax.random.key(0), (256,))
+    data = split(jaxnn.Batch(np.zeros((64, 256), np.float32), np.zeros(64, int)), four)
+    epoch = jaxnn.train.make_epoch(objective, optimizer, 32, shards=4)
+
+    def memory(params):
+        state = parallel.place_whole(jaxnn.train_state(params, optimizer, jax.random.key(0)), four)
+        found = epoch.lower(state, data).compile().memory_analysis()
+        return np.array([found.argument_size_in_bytes, found.temp_size_in_bytes])
+
+    of_all, of_a_part = (memory(place(params, four)) for place in (parallel.place_whole, parallel.split_evenly))
+    assert (of_a_part <= 0.27 * of_all).all()
+
+
+@pytest.mark.representatives("explicit")
+@kinds
+def test_micro_batches(kind):
+    objective = jaxnn.objective(PLAIN, jaxnn.softmax_cross_entropy(), micro_batches=2)
+    plan = dict(key=jax.random.key(1), epochs=2, batch_size=16, shards=4)
+    one, four = (
+        jaxnn.fit(objective, SGD, params_of(PLAIN), X, Y, weight=WEIGHT, **plan, mesh=on)
+        for on in (None, mesh(4, kind))
+    )
+    same(four, one)
+
+
 def test_statistics_are_whole():
     four = mesh(4)
     step = jax.jit(jaxnn.make_step(objective_of(), SGD))
