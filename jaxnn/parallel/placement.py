@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -51,7 +52,8 @@ def place_rows(tree: PyTree, mesh: Mesh) -> PyTree:
                 f"rows must be a multiple of the {n} devices of axis {axis!r}, got shape {np.shape(leaf)}: "
                 "fit(..., mesh=mesh) pads the last ones"
             )
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(axis)))
+    rows = NamedSharding(mesh, PartitionSpec(axis))
+    return jax.tree.map(lambda leaf: put(leaf, rows), tree)
 
 
 @checked(mesh=MESH)
@@ -65,7 +67,7 @@ def place_whole(tree: PyTree, mesh: Mesh) -> PyTree:
       True
     """
     whole = NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(lambda a: a if lies_on(a, mesh) else jax.device_put(a, whole), tree)
+    return jax.tree.map(lambda a: a if lies_on(a, mesh) else put(a, whole), tree)
 
 
 @checked(params=ParamsTree(), mesh=MESH, rules=_RULES)
@@ -101,7 +103,7 @@ def split_params(params: Params, mesh: Mesh, rules: Rules) -> Params:
         spec = PartitionSpec() if pattern is None else rules[pattern]
         unused -= {pattern}
         _check_split(name, leaf, mesh, spec)
-        placed[name] = jax.device_put(leaf, NamedSharding(mesh, spec))
+        placed[name] = put(leaf, NamedSharding(mesh, spec))
     if unused:
         raise ValueError(
             f"rules must match params, got {', '.join(sorted(map(repr, unused)))}: there are {', '.join(placed)}"
@@ -139,9 +141,31 @@ def split_evenly(params: Params, mesh: Mesh, axis: str | None = None) -> Params:
         able = [i for i, size in enumerate(sizes) if size % mesh.shape[axis] == 0 and size]
         longest = max(able, key=lambda i: sizes[i], default=None)
         spec = [axis if i == longest else None for i in range(len(sizes))]
-        return jax.device_put(leaf, NamedSharding(mesh, PartitionSpec(*spec)))
+        return put(leaf, NamedSharding(mesh, PartitionSpec(*spec)))
 
     return jax.tree.map(place, params)
+
+
+def put(leaf: Any, sharding: NamedSharding) -> Any:
+    """Return an array placed by a sharding, also on devices of other processes, which then place the same array.
+
+    Each process copies to its devices what lies there: nothing is sent, and of an array that lies on all processes
+    already, only what is elsewhere.
+    """
+    if sharding.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
+    if is_shared(leaf):
+        return jax.jit(lambda a: a, out_shardings=sharding)(leaf)
+    host = np.asarray(leaf)
+    host = host.astype(jax.dtypes.canonicalize_dtype(host.dtype))
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+
+def is_shared(leaf: Any) -> bool:
+    """Return whether an array lies on devices of several processes."""
+    return isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
 
 
 def lies_on(leaf: Any, mesh: Mesh) -> bool:

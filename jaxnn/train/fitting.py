@@ -27,7 +27,7 @@ from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.epochs import run_epochs
 from jaxnn.train.loop import Advanced, Outcome, run
 from jaxnn.train.objectives import OBJECTIVE, Gradients, Objective
-from jaxnn.train.placement import mesh_for, number_of_shards, placed_data, placed_state
+from jaxnn.train.placement import copied, mesh_for, number_of_shards, placed_data, placed_start, placed_state
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
 from jaxnn.train.statistics import averages_value, empty_averages
@@ -197,8 +197,8 @@ def fit(
     stats = empty_averages(objective, params, data)
     training = _EpochTraining(
         _epoch_programs(objective, optimizer, gradients, size, shuffle, on_nan == "skip", stats_decay, laid),
-        placed_state(borrowed_state(params, optimizer, key, stats, carry), mesh),
-        jax.device_put(placed_data(jax.tree.map(promote_large_integers, data), laid, mesh)),
+        placed_state(borrowed_state(*placed_start(params, key, mesh), optimizer, stats, carry), mesh),
+        placed_data(jax.tree.map(promote_large_integers, data), laid, mesh),
         partial(explain, objective, optimizer, gradients),
         batch_program(size, shuffle, laid),
     )
@@ -260,8 +260,8 @@ def _epoch_programs(
 
 def make_result(outcome: Outcome) -> Fit:
     """Build the `Fit` of a training."""
-    # A copy, since continuing from the state may donate its memory; by transfer, which compiles nothing.
-    state = outcome.state._replace(params=jax.device_put(outcome.state.params, may_alias=False))
+    # A copy, since continuing from the state may donate its memory.
+    state = outcome.state._replace(params=jax.tree.map(copied, outcome.state.params))
     skipped = int(skipped_updates(state.opt_state) or 0)
     return Fit(
         outcome.state.params,

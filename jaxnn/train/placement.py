@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -12,12 +13,12 @@ from jaxnn.data.batches import Batch
 from jaxnn.data.shards import Shards
 from jaxnn.explicit_axes import beside, on_any_axes
 from jaxnn.parallel.meshes import data_axis, mesh_of
-from jaxnn.parallel.placement import place_whole
+from jaxnn.parallel.placement import is_shared, lies_on, place_whole, put
 from jaxnn.train.carries import has_carry
 from jaxnn.train.drawing import laid_out
 from jaxnn.train.objectives import Objective
 from jaxnn.train.steps import TrainState
-from jaxnn.typing import Params, PyTree
+from jaxnn.typing import Array, Key, Params, PyTree
 
 
 def number_of_shards(objective: Objective, shards: int | None, stated: Mesh | None, mesh: Mesh | None) -> int:
@@ -42,11 +43,11 @@ def placed_data(data: Batch, shards: Shards | None, mesh: Mesh | None) -> Batch:
     if shards is not None:
         data = (laid_out if mesh_of(data) is None else _laying_out)(data, shards)
     if mesh is None:
-        return data
+        return jax.device_put(data)
     rows = NamedSharding(mesh, PartitionSpec(data_axis(mesh)))
     if shards is None:
         return place_whole(data, mesh)
-    return jax.tree.map(lambda a: jax.device_put(a, rows) if np.ndim(a) else place_whole(a, mesh), data)
+    return jax.tree.map(lambda a: put(a, rows) if np.ndim(a) else place_whole(a, mesh), data)
 
 
 def placed_group(group: PyTree, mesh: Mesh | None) -> PyTree:
@@ -58,7 +59,7 @@ def placed_group(group: PyTree, mesh: Mesh | None) -> PyTree:
 
     def place(a):
         is_rows = np.ndim(a) > 1 and np.shape(a)[1] % mesh.shape[axis] == 0
-        return jax.device_put(a, rows) if is_rows else place_whole(a, mesh)
+        return put(a, rows) if is_rows else place_whole(a, mesh)
 
     return jax.tree.map(place, group)
 
@@ -86,7 +87,8 @@ def placed_state(state: TrainState, mesh: Mesh | None) -> TrainState:
     params = place_whole(state.params, mesh)
 
     def place(leaf, spec):
-        return jax.device_put(leaf, NamedSharding(mesh, spec))
+        sharding = NamedSharding(mesh, spec)
+        return leaf if lies_on(leaf, mesh) and leaf.sharding.spec == spec else put(leaf, sharding)
 
     opt_state = jax.tree.map(place, state.opt_state, beside(state.opt_state, params))
     others = (state.key, state.step, state.stats, state.carry)
@@ -97,7 +99,20 @@ def placed_like(tree: PyTree, like: PyTree) -> PyTree:
     """Return arrays where those of a tree of the same structure lie, if these lie on a mesh."""
     if mesh_of(like) is None:
         return tree
-    return jax.tree.map(lambda a, b: jax.device_put(a, b.sharding), tree, like)
+    return jax.tree.map(lambda a, b: put(a, b.sharding), tree, like)
+
+
+def placed_start(params: Params, key: Key, mesh: Mesh | None) -> tuple[Params, Key]:
+    """Return params and key on the mesh, if there is one; params of NumPy, which can change later, as copies."""
+    if mesh is None:
+        return params, key
+    params = jax.tree.map(lambda a: a if isinstance(a, jax.Array) else jax.device_put(a, may_alias=False), params)
+    return place_whole((params, key), mesh)
+
+
+def copied(leaf: Array) -> Array:
+    """Return a copy of an array where it lies: by transfer, which compiles nothing, if this process has all of it."""
+    return jnp.copy(leaf) if is_shared(leaf) else jax.device_put(leaf, may_alias=False)
 
 
 def mesh_for(mesh: Mesh | None, data: Batch, params: Params) -> Mesh | None:

@@ -102,15 +102,16 @@ def train_state(
 
 def borrowed_state(
     params: Params,
-    optimizer: optax.GradientTransformation,
     key: Key,
+    optimizer: optax.GradientTransformation,
     stats: Averages | tuple[()],
     carry: PyTree = (),
 ) -> TrainState:
     """Return `train_state` with the caller's own params instead of a copy, for a training that donates no state."""
     # Arrays of NumPy can change later, and JAX may share their memory.
     params = jax.tree.map(lambda a: a if isinstance(a, jax.Array) else jax.device_put(a, may_alias=False), params)
-    return _start_program(optimizer, False)(*jax.device_put((params, key)))._replace(stats=stats, carry=carry)
+    key = key if isinstance(key, jax.Array) else jax.device_put(key)
+    return _start_program(optimizer, False)(params, key)._replace(stats=stats, carry=carry)
 
 
 @checked(objective=OBJECTIVE, optimizer=OPTIMIZER, gradients=GRADIENTS, stats_decay=DECAY)

@@ -27,7 +27,7 @@ from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.fitting import Fit, make_result
 from jaxnn.train.loop import Advanced, run
 from jaxnn.train.objectives import OBJECTIVE, Gradients, Objective
-from jaxnn.train.placement import placed_group, placed_state
+from jaxnn.train.placement import placed_group, placed_start, placed_state
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
 from jaxnn.train.statistics import begun, empty_averages
@@ -160,7 +160,7 @@ def fit_stream(
     carry = start_of(objective, params, first, number_of_examples(first))
     training = _StreamTraining(
         _group_programs(objective, optimizer, gradients, on_nan == "skip", stats_decay),
-        placed_state(borrowed_state(params, optimizer, key, stats, carry), mesh),
+        placed_state(borrowed_state(*placed_start(params, key, mesh), optimizer, stats, carry), mesh),
         batches,
         mesh,
         objective.check,
