@@ -6,13 +6,16 @@ as what it is the gradient of, outputs as the examples that they belong to, a me
 device. So only the outputs of a function are placed, and its inside is compiled as on automatic axes.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, PartitionSpec
+from jax.core import Tracer
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxnn.typing import PyTree
 
@@ -36,7 +39,8 @@ def on_any_axes(function: Callable[..., Any], places: Places) -> Callable[..., A
         mesh = explicit_mesh((args, kwargs))
         if mesh is None:
             return function(*args, **kwargs)
-        return _run_on(mesh, function, places, args, kwargs)
+        given = inspect.signature(function).bind(*args, **kwargs)
+        return _run_on(mesh, function, places, given.args, given.kwargs)
 
     vars(run)["on_any_axes"] = True
     return run
@@ -116,15 +120,27 @@ def _run_on(mesh: Any, function: Callable[..., Any], places: Places, args: Any, 
         fixed["leaves"] = [None if isinstance(a, jax.Array) else a for a in outputs]
         return [a for a in outputs if isinstance(a, jax.Array)]
 
-    arrays = [leaves[i] for i in traced]
-    shapes = iter(jax.eval_shape(inside, *(jax.ShapeDtypeStruct(np.shape(a), a.dtype) for a in arrays)))
+    arrays = _on_one_mesh([leaves[i] for i in traced])
+    shapes = iter(jax.eval_shape(inside, *(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays)))
     outputs = [next(shapes) if leaf is None else leaf for leaf in fixed["leaves"]]
     specs = jax.tree.leaves(places(fixed["structure"].unflatten(outputs), *args), is_leaf=_is_spec)
     specs = [spec for spec, leaf in zip(specs, fixed["leaves"], strict=True) if leaf is None]
     with jax.sharding.use_abstract_mesh(getattr(mesh, "abstract_mesh", mesh)):
-        computed: Any = jax.sharding.auto_axes(inside, out_sharding=specs)
+        kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
+        explicit = tuple(name for name, kind in kinds if kind == AxisType.Explicit)
+        computed: Any = jax.sharding.auto_axes(inside, axes=explicit, out_sharding=specs)
         found = iter(computed(*arrays))
     return fixed["structure"].unflatten([next(found) if leaf is None else leaf for leaf in fixed["leaves"]])
+
+
+def _on_one_mesh(arrays: list[Any]) -> list[Any]:
+    """Return arrays of JAX; outside of a program, those that lie on one device are put on the mesh of the others."""
+    meshes = (getattr(getattr(a, "sharding", None), "mesh", None) for a in arrays if not isinstance(a, Tracer))
+    mesh = next((mesh for mesh in meshes if isinstance(mesh, Mesh)), None)
+    if mesh is None:
+        return [a if isinstance(a, jax.Array) else jnp.asarray(a) for a in arrays]
+    whole = NamedSharding(mesh, WHOLE)
+    return [a if isinstance(a, Tracer) or explicit_mesh(a) is not None else jax.device_put(a, whole) for a in arrays]
 
 
 def _is_float0(leaf: Any) -> bool:

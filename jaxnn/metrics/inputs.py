@@ -1,5 +1,6 @@
 """Validate and convert the predictions, labels and weights of metrics."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from jax.core import Tracer
 
 from jaxnn.arrays import as_array, check_real, floats, promote_large_integers
 from jaxnn.data.weights import check_weight, relative
+from jaxnn.explicit_axes import on_any_axes, whole
 from jaxnn.typing import Array
 
 
@@ -52,6 +54,10 @@ def class_numbers(labels: Any, classes: int) -> Array:
 
 def sums_at(shape: tuple[int, ...], index: tuple[Array, ...], weight: Any) -> Array:
     """Sum the weights (m,) of the examples at each index of `shape`, or count if `None`; skip indices outside."""
+    return on_any_axes(partial(_sums_at, shape), lambda sums, *_: whole(sums))(index, weight)
+
+
+def _sums_at(shape: tuple[int, ...], index: tuple[Array, ...], weight: Any) -> Array:
     if weight is None:
         return jnp.zeros(shape, jnp.int32).at[index].add(1, mode="drop")
     ratios, dtype = relative(weight), jnp.result_type(float)

@@ -7,6 +7,7 @@ import jax
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.constraints import Flag, checked
+from jaxnn.explicit_axes import as_rows, on_any_axes
 from jaxnn.nn.boundaries import call_forward
 from jaxnn.nn.layer import LAYER, Layer
 
@@ -54,9 +55,11 @@ def differentiable(layer: Layer, observe: bool = False) -> Callable[..., Any]:
         return dparams, dx, None, None
 
     apply.defvjp(forward, backward)
+    # The whole rule lies inside, so that dx lies as x, however that is split.
+    placed = on_any_axes(apply, lambda outputs, params, x, *_: as_rows(outputs, x))
 
     def call(params, x, key=None, rows=None):
-        y, stats = apply(params, jax.tree.map(promote_large_integers, x), key, rows)
+        y, stats = placed(params, jax.tree.map(promote_large_integers, x), key, rows)
         return (y, jax.lax.stop_gradient(stats)) if observe else y
 
     return call

@@ -19,11 +19,24 @@ MESH = Instance(Mesh, "a jax.sharding.Mesh", fix="jaxnn.parallel.make_mesh()")
 Rules = Mapping[str, PartitionSpec]
 """A regular expression for paths of params, such as ".*/W" -> how these are split; the first that matches counts."""
 
+
+def _is_pattern(text: Any) -> bool:
+    try:
+        re.compile(text)
+    except (re.error, TypeError):
+        return False
+    return True
+
+
 _RULES = Constraint(
     "a dictionary from paths of params to jax.P specs",
     rejects=(3, {"W": 3}),
-    fix='such as {".*W": jax.P("model", None)}',
-    test=lambda rules: isinstance(rules, Mapping) and all(isinstance(one, PartitionSpec) for one in rules.values()),
+    fix='such as {".*/W": jax.P("data")}; paths are regular expressions',
+    test=lambda rules: (
+        isinstance(rules, Mapping)
+        and all(isinstance(one, PartitionSpec) for one in rules.values())
+        and all(map(_is_pattern, rules))
+    ),
 )
 
 
@@ -47,7 +60,9 @@ def place_rows(tree: PyTree, mesh: Mesh) -> PyTree:
     axis = data_axis(mesh)
     n = mesh.shape[axis]
     for leaf in jax.tree.leaves(tree):
-        if not np.ndim(leaf) or np.shape(leaf)[0] % n:
+        if not np.ndim(leaf):
+            raise ValueError(f"rows must be arrays (m, ...), got {leaf!r}: place_whole places numbers")
+        if np.shape(leaf)[0] % n:
             raise ValueError(
                 f"rows must be a multiple of the {n} devices of axis {axis!r}, got shape {np.shape(leaf)}: "
                 "fit(..., mesh=mesh) pads the last ones"
@@ -100,7 +115,7 @@ def split_params(params: Params, mesh: Mesh, rules: Rules) -> Params:
     for path, leaf in leaves:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         pattern = next((pattern for pattern in rules if re.fullmatch(pattern, name)), None)
-        spec = PartitionSpec() if pattern is None else rules[pattern]
+        spec = PartitionSpec() if pattern is None else _shortened(rules[pattern])
         unused -= {pattern}
         _check_split(name, leaf, mesh, spec)
         placed[name] = put(leaf, NamedSharding(mesh, spec))
@@ -131,7 +146,7 @@ def split_evenly(params: Params, mesh: Mesh, axis: str | None = None) -> Params:
       >>> from jaxnn.parallel import make_mesh
       >>> params, _ = jaxnn.dense(8).init(jax.random.key(0), (4,))
       >>> tuple(split_evenly(params, make_mesh())["W"].sharding.spec)
-      ('data', None)
+      ('data',)
     """
     axis = data_axis(mesh) if axis is None else axis
     Constraint(f"one of {', '.join(mesh.axis_names)}", test=lambda axis: axis in mesh.axis_names).check("axis", axis)
@@ -140,7 +155,7 @@ def split_evenly(params: Params, mesh: Mesh, axis: str | None = None) -> Params:
         sizes = np.shape(leaf)
         able = [i for i, size in enumerate(sizes) if size % mesh.shape[axis] == 0 and size]
         longest = max(able, key=lambda i: sizes[i], default=None)
-        spec = [axis if i == longest else None for i in range(len(sizes))]
+        spec = () if longest is None else (*[None] * longest, axis)
         return put(leaf, NamedSharding(mesh, PartitionSpec(*spec)))
 
     return jax.tree.map(place, params)
@@ -172,6 +187,14 @@ def lies_on(leaf: Any, mesh: Mesh) -> bool:
     """Return whether an array lies on this mesh."""
     sharding = getattr(leaf, "sharding", None)
     return isinstance(sharding, NamedSharding) and sharding.mesh == mesh
+
+
+def _shortened(spec: PartitionSpec) -> PartitionSpec:
+    """Return a spec without what is not split at its end, as programs return it."""
+    entries = list(spec)
+    while entries and entries[-1] is None:
+        entries.pop()
+    return PartitionSpec(*entries)
 
 
 def _check_split(name: str, leaf: Any, mesh: Mesh, spec: PartitionSpec) -> None:

@@ -108,7 +108,11 @@ def check_shards(objective: Objective, shards: int | None, batch_size: int | Non
         fix="each of its batches continues the one before, row by row",
         test=lambda shards: not has_carry(objective),
     ).check("shards", shards)
-    Constraint(f"at most the number of examples, {m}", test=lambda shards: shards <= most).check("shards", shards)
+    Constraint(
+        f"at most the number of examples, {m}",
+        fix="shards=1 draws batches from all rows",
+        test=lambda shards: shards <= most,
+    ).check("shards", shards)
     nearest = shards * max(1, round((batch_size or shards) / shards))
     Constraint(
         f"a multiple of the {shards} shards",

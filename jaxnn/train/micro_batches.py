@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnn.arrays import cast_like
 from jaxnn.data.batches import Batch, number_of_examples
 from jaxnn.data.weights import relative
 from jaxnn.losses.loss import Loss
@@ -67,16 +68,20 @@ def value_in_parts(forward: Forward, loss: Loss, params: Params, parts: Part, ke
     """Return the mean of the loss over all parts and what the network observed; a derivative computes parts again."""
 
     @jax.checkpoint
-    def of_part(params, part):
+    def of_part(wide, part):
+        params = jax.tree.map(cast_like, like, wide)
         z, _, observed = forward(params, part.x, _key_of(key, part), part.weight)
         return mean_of(loss.value(z, part.y), part.shares), observed
 
-    def add(total, part):
-        mean, observed = of_part(params, part)
-        return total + mean, observed
+    like, wide = params, jax.tree.map(_wide, params)  # whose cotangents add up without losing digits
 
-    total, observed = jax.lax.scan(add, jnp.zeros((), _dtype_of(parts)), parts)
-    return total, _averaged(observed, parts)
+    def add(total, part):
+        mean, observed = of_part(wide, part)
+        return total + _wide(mean), observed
+
+    dtype = _dtype_of(parts)
+    total, observed = jax.lax.scan(add, _wide(jnp.zeros((), dtype)), parts)
+    return total.astype(dtype), _averaged(observed, parts)
 
 
 def gradient_in_parts(
@@ -94,11 +99,17 @@ def gradient_in_parts(
         z, cache, observed = forward(params, part.x, _key_of(key, part), part.weight)
         mean = mean_of(loss.value(z, part.y), part.shares)
         dparams = backward(params, cache, times(shared(loss.gradient(z, part.y), part.shares)))
-        return jax.tree.map(jnp.add, sums, (mean, dparams)), observed
+        return jax.tree.map(lambda a, b: a + _wide(b), sums, (mean, dparams)), observed
 
     zeros = jnp.zeros((), _dtype_of(parts)), jax.tree.map(jnp.zeros_like, params)
-    (total, dparams), observed = jax.lax.scan(add, zeros, parts)
+    sums, observed = jax.lax.scan(add, jax.tree.map(_wide, zeros), parts)
+    total, dparams = jax.tree.map(cast_like, zeros, sums)
     return total, _averaged(observed, parts), dparams
+
+
+def _wide(a: Array) -> Array:
+    """Return an array in float32 at least, in which many small numbers add up."""
+    return a.astype(jnp.promote_types(a.dtype, jnp.float32))
 
 
 def _outputs(forward: Forward, loss: Loss, params: Params, x: PyTree, y: PyTree, key: Any, weight: Array) -> Any:

@@ -107,7 +107,7 @@ UNSEEN = {
     "labels of padding": (check_padding, "-1 in y"),
     "lengths": (check_lengths, "other whole numbers"),
     "several rows": (check_one_row, "3 rows of x"),
-    "a size in a constant": (check_constant_size, "size 4 -> 8"),
+    "a size in a constant": (check_constant_size, "size 4 -> 9"),
     "digits far out": (check_digits, "x near -17, float32"),
 }
 

@@ -49,7 +49,7 @@ def test_params_are_split_by_rules():
     rules = {"0/W": jax.P("model", None), ".*/W": jax.P(None, "data")}
     found = parallel.split_params(PARAMS, both, rules)
     assert [a.sharding.spec for a in jax.tree.leaves(found)] == [
-        jax.P("model", None), jax.P(), jax.P(None, "data"), jax.P()
+        jax.P("model"), jax.P(), jax.P(None, "data"), jax.P()
     ]  # fmt: skip
     jax.tree.map(np.testing.assert_array_equal, found, PARAMS)
 
