@@ -27,7 +27,7 @@ def test_shards_are_parts_of_the_rows_in_order(sizes):
     assert rows_of(laid)[shards.is_example.ravel()].tolist() == list(range(m))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(SIZES, st.booleans())
 def test_an_epoch_has_every_example_once(sizes, shuffled):
     m, n, per_shard = sizes

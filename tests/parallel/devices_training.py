@@ -57,7 +57,7 @@ def test_a_plan_trains_the_same_on_any_number_of_devices(n, kind, m, weight):
     assert {len(a.sharding.device_set) for a in jax.tree.leaves(found.params)} == {n}
 
 
-@pytest.mark.representatives("explicit")
+@pytest.mark.full
 @kinds
 def test_data_that_lie_on_devices_train_as_on_one(kind):
     """Without shards, every batch is drawn from all rows."""
@@ -77,7 +77,7 @@ def test_uneven_data_on_devices_in_shards(kind):
     same(jaxnn.fit(objective_of(), SGD, params_of(), x, y, **plan), fit(m=58, epochs=2, shards=4))
 
 
-@pytest.mark.representatives("auto")
+@pytest.mark.full
 @kinds
 def test_a_full_batch(kind):
     plan = dict(network=PLAIN, batch_size=None, epochs=4)
@@ -141,6 +141,7 @@ def test_steps_on_the_same_data(kind):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **CLOSE), found.params, expected.params)
 
 
+@pytest.mark.representatives("explicit")
 @kinds
 def test_an_epoch_sends_the_gradients_alone(kind):
     """One reduction, and nothing is gathered; a batch normalization adds its means and variances."""
@@ -203,6 +204,7 @@ def test_a_step_under_automatic_differentiation():
         assert {*specs(found_grads)} == {()}
 
 
+@pytest.mark.full
 def test_a_carry_trains_on_rows_that_are_whole():
     network = jaxnn.chain(nn.recurrent(nn.simple_cell(3)), nn.each_step(jaxnn.dense(2)))
     loss = jaxnn.losses.each_step_loss(jaxnn.softmax_cross_entropy())
@@ -231,7 +233,7 @@ def test_params_that_are_split_take_a_quarter_of_the_memory():
     assert (of_a_part <= 0.27 * of_all).all()
 
 
-@pytest.mark.representatives("explicit")
+@pytest.mark.full
 @kinds
 def test_micro_batches(kind):
     objective = jaxnn.objective(PLAIN, jaxnn.softmax_cross_entropy(), micro_batches=2)
@@ -243,6 +245,7 @@ def test_micro_batches(kind):
     same(four, one)
 
 
+@pytest.mark.full
 def test_statistics_are_whole():
     four = mesh(4)
     step = jax.jit(jaxnn.make_step(objective_of(), SGD))
