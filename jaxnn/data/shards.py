@@ -66,7 +66,12 @@ def rows_of(tree: PyTree) -> PyTree:
 
 def take_in_shards(tree: PyTree, places: Array) -> PyTree:
     """Return the rows at places (n, k), each in its own shard, of arrays (n, rows, ...), as (n · k, ...)."""
-    return rows_of(jax.tree.map(lambda a: jax.vmap(lambda of_shard, i: of_shard[i])(a, places), tree))
+    return rows_of(jax.tree.map(lambda a: in_each_shard(a, places), tree))
+
+
+def in_each_shard(a: Array, places: Array) -> Array:
+    """Return what an array (n, rows, ...) has at places (n, k), each in its own shard, (n, k, ...)."""
+    return jax.vmap(lambda of_shard, i: of_shard[i])(a, places)
 
 
 def shard_indices(key: Key | None, shards: Shards, batch_size: int) -> tuple[Array, Array]:

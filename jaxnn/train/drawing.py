@@ -10,7 +10,7 @@ import numpy as np
 from jaxnn.constraints import Constraint
 from jaxnn.data.batches import Batch, batch_indices, number_of_examples, take
 from jaxnn.data.examples import check_rows
-from jaxnn.data.shards import Shards, in_shards, rows_of, shard_indices, take_in_shards, weight_of_places
+from jaxnn.data.shards import Shards, in_each_shard, in_shards, rows_of, shard_indices, take_in_shards, weight_of_places
 from jaxnn.data.weights import check_weight, in_range, mean_weight
 from jaxnn.train.carries import has_carry
 from jaxnn.train.objectives import Objective
@@ -81,12 +81,8 @@ def epoch_batches(
         return (indices, None, None) if m == indices.size else (indices, weight, weight.sum(axis=inside))
     own, normalizer = in_range(data.weight, data.normalizer)
     mean, weight = mean_weight(own) if normalizer is None else normalizer / m, weight.astype(own.dtype)
-    counts = own[indices] if shards is None else jax.vmap(partial(_in_each_shard, own))(indices)
+    counts = own[indices] if shards is None else jax.vmap(partial(in_each_shard, own))(indices)
     return indices, weight * counts, weight.sum(axis=inside) * mean
-
-
-def _in_each_shard(a: Array, places: Array) -> Array:
-    return jax.vmap(lambda of_shard, i: of_shard[i])(a, places)
 
 
 def take_drawn(data: Batch, drawn: tuple[Array, Array | None, Array | None], shards: Shards | None) -> Batch:

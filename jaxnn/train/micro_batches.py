@@ -56,12 +56,13 @@ def parts_of(n: int, forward: Forward, loss: Loss, params: Params, batch: Batch,
     check_terms(terms, z)
     numbers = jnp.arange(n, dtype="int32")
     x, y = jax.tree.map(split, batch.x), jax.tree.map(split, batch.y)
-    weights, counts = _zero_padded(n, weight), None
-    if loss.counts is not None:
-        count = partial(_counts, forward, loss, params, key)
-        counts = jax.tree.map(lambda a: _joined(a, m), jax.lax.map(lambda one: count(*one), (x, y, weights, numbers)))
-    shares = jax.tree.map(partial(_zero_padded, n), shares_of(batch, terms, counts))
-    return Part(x, y, shares, weights, numbers)
+    parts, counts, count = Part(x, y, (), _zero_padded(n, weight), numbers), None, loss.counts
+    if count is not None:  # of z only shapes and whole numbers are read: XLA leaves out the rest
+        of_parts = jax.lax.map(
+            lambda one: count(forward(params, one.x, _key_of(key, one), one.weight)[0], one.y), parts
+        )
+        counts = jax.tree.map(lambda a: _joined(a, m), of_parts)
+    return parts._replace(shares=jax.tree.map(partial(_zero_padded, n), shares_of(batch, terms, counts)))
 
 
 def value_in_parts(forward: Forward, loss: Loss, params: Params, parts: Part, key: Key | None) -> Any:
@@ -115,14 +116,6 @@ def _wide(a: Array) -> Array:
 def _outputs(forward: Forward, loss: Loss, params: Params, x: PyTree, y: PyTree, key: Any, weight: Array) -> Any:
     z, *_ = forward(params, x, key, weight)
     return z, loss.value(z, y)
-
-
-def _counts(
-    forward: Forward, loss: Loss, params: Params, key: Any, x: PyTree, y: PyTree, weight: Array, number: Array
-) -> PyTree:
-    """Return what the terms of a part count. Of z only shapes and whole numbers are read: XLA leaves out the rest."""
-    key = None if key is None else jax.random.fold_in(key, number)
-    return loss.counts(forward(params, x, key, weight)[0], y) if loss.counts is not None else None
 
 
 def _key_of(key: Key | None, part: Part) -> Key | None:

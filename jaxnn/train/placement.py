@@ -41,7 +41,7 @@ def number_of_shards(objective: Objective, shards: int | None, stated: Mesh | No
 def placed_data(data: Batch, shards: Shards | None, mesh: Mesh | None) -> Batch:
     """Return data (m, ...) as programs take them: in shards, which are split over the mesh, if there are these."""
     if shards is not None:
-        data = (laid_out if mesh_of(data) is None else _laying_out)(data, shards)
+        data = laid_out(data, shards) if mesh_of(data) is None else _laying_out(shards)(data)
     if mesh is None:
         return jax.device_put(data)
     rows = NamedSharding(mesh, PartitionSpec(data_axis(mesh)))
@@ -64,12 +64,8 @@ def placed_group(group: PyTree, mesh: Mesh | None) -> PyTree:
     return jax.tree.map(place, group)
 
 
-def _laying_out(data: Batch, shards: Shards) -> Batch:
-    return _laying_out_program(shards)(data)
-
-
 @bounded_cache
-def _laying_out_program(shards: Shards) -> Any:
+def _laying_out(shards: Shards) -> Any:
     def lay_out(data):
         return laid_out(data, shards)
 
