@@ -208,7 +208,7 @@ def test_layouts_of_fresh_optimizers_are_dropped():
     assert megabytes() - before < 5
 
 
-# Rounds of each loop with --full. One that compiles in every round takes half a second a round, so it has fewer.
+# Rounds of each loop with --full: none compiles after its first ones, so that the resident memory is level.
 LOOPS = {
     "init": (2000, lambda i: jaxnn.mlp((3, 2, 1)).init(KEY)),
     "predict": (2000, lambda i: predict()),
@@ -216,38 +216,46 @@ LOOPS = {
     "fit with statistics": (2000, lambda i: fit_with_statistics()),
     "fit_stream": (2000, lambda i: fit_stream(new_objective(), jaxnn.optimizer("adam", 0.1))),
     "fit_in_row_space": (400, lambda i: fit_in_row_space(new_objective(), jaxnn.optimizer("sgd", 0.1))),
-    "fit of fresh optimizers": (500, lambda i: fit(new_objective(1e-3 * (i + 1)), optax.adam(1e-3 * (i + 1)))),
-    "fit_stream of fresh optimizers": (300, lambda i: fit_stream(new_objective(), optax.adam(0.1))),
-    "fit_population": (300, lambda i: fit_population(new_objective(), optax.sgd(0.1)) and MEMBERS.clear()),
-    "cross_validate": (200, lambda i: cross_validate()),
+}
+# Each compiles in every round, which moves the resident memory by more than an object kept would.
+COMPILING = {
+    "fit of fresh optimizers": lambda i: fit(new_objective(1e-3 * (i + 1)), optax.adam(1e-3 * (i + 1))),
+    "fit_stream of fresh optimizers": lambda i: fit_stream(new_objective(), optax.adam(0.1)),
+    "fit_population": lambda i: fit_population(new_objective(), optax.sgd(0.1)) and MEMBERS.clear(),
+    "cross_validate": lambda i: cross_validate(),
 }
 
 
-# Those that compile in every round, whose programs are dropped in fewer rounds above, and variants of fit and predict.
-SLOW = [
-    "fit",
-    "init",
-    "predict",
-    "fit with statistics",
-    "fit_stream",
-    "fit_in_row_space",
-    "fit of fresh optimizers",
-    "fit_stream of fresh optimizers",
-    "fit_population",
-    "cross_validate",
-]
-
-
+@pytest.mark.full
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux")
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.full if name in SLOW else ()) for name in LOOPS])
-def test_memory_does_not_grow_with_objects_made_in_a_loop(name, full):
+@pytest.mark.parametrize("name", LOOPS)
+def test_memory_does_not_grow_with_objects_made_in_a_loop(name):
     """By less than 20 MB in 1800 rounds: at that rate, but for the 5 MB by which the allocator alone may differ."""
     n, once = LOOPS[name]
-    # The memory of a process that compiles in each round is level after about 50.
-    first, n = (max(n // 10, 100), n) if full else (10, 40)
+    first = n // 10
     for i in range(first):
         once(i)
     before = megabytes()
     for i in range(first, n):
         once(i)
     assert megabytes() - before < max(5, 20 * (n - first) / 1800)
+
+
+def objects_and_programs():
+    gc.collect()
+    programs = jax.local_devices()[0].client.live_executables()
+    return {"objects": len(gc.get_objects()), "programs": len(programs), "arrays": len(jax.live_arrays())}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", COMPILING)
+def test_no_objects_or_programs_are_kept_in_a_loop_that_compiles(name):
+    """Of Python and of XLA, once the caches hold their eight programs: fewer than an objective has in every round."""
+    for i in range(20):
+        COMPILING[name](i)
+    before = objects_and_programs()
+    for i in range(20, 40):
+        COMPILING[name](i)
+    after = objects_and_programs()
+    kept = {kind: after[kind] - before[kind] for kind in before}
+    assert kept["objects"] < 5 * 20 and kept["programs"] <= 0 and kept["arrays"] <= 0, f"kept of 20 rounds: {kept}"
