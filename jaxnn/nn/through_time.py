@@ -7,7 +7,8 @@ the times of a piece are put under one another, so that one matrix product conta
 
 A piece has about as many rows as a matrix product needs to be fast. On a CPU, what a piece computes then stays in its
 caches, where sums over all times at once would write every gate's cotangent to memory and read it again. On other
-devices, one piece is the whole sequence.
+devices, one piece is the whole sequence; so it is where rows may be split over several devices, which would add up
+their shares of the gradient after every piece.
 
 At times beyond a sequence's length the state stays what it was, and its cotangent passes unchanged.
 """
@@ -19,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import AxisType
 
 from jaxnn.arrays import cast_like, widened
 from jaxnn.nn.cells import Cell
@@ -126,9 +128,15 @@ def run_backward(
 
 def _length(n: int, m: int) -> int:
     """Return the times of a piece, which divide n times of m examples; m may be symbolic, in `jax.export`."""
-    if jax.default_backend() != "cpu" or not isinstance(m, int):
+    if jax.default_backend() != "cpu" or not isinstance(m, int) or _may_be_split():
         return max(n, 1)
     return max((length for length in range(1, n + 1) if n % length == 0 and length * m <= _ROWS), default=1)
+
+
+def _may_be_split() -> bool:
+    """Return whether XLA may split the rows: not inside of `jax.shard_map`, whose code is that of one device."""
+    axes = jax.sharding.get_abstract_mesh().axis_types
+    return jax.device_count() > 1 and not (axes and all(kind == AxisType.Manual for kind in axes))
 
 
 def _scan(step: Callable[..., Any], carry: PyTree, xs: PyTree, reverse: bool) -> tuple[PyTree, PyTree]:
