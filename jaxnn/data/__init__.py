@@ -5,10 +5,10 @@ from jaxnn.data.batches import Batch, batch_indices
 from jaxnn.data.buckets import bucketed_batches, padding
 from jaxnn.data.encoding import one_hot
 from jaxnn.data.examples import check_batch
+from jaxnn.data.host_arrays import host_batches
 from jaxnn.data.long_sequences import pieces
 from jaxnn.data.splitting import k_folds, split
 from jaxnn.data.standardization import Standardizer, fit_standardizer, standardize
-from jaxnn.data.streams import host_batches
 from jaxnn.data.warping import (
     Field,
     bilinear,

@@ -10,6 +10,7 @@ from jaxnn.arrays import map_arrays
 from jaxnn.constraints import Constraint, Count, Flag, UpTo, checked
 from jaxnn.data.batches import Batch, number_of_examples, take
 from jaxnn.data.examples import check_rows, on_host
+from jaxnn.data.host_arrays import PROCESS, check_equal_parts, part_of_batch
 from jaxnn.data.splitting import SEED
 from jaxnn.sequences import Sequences, split_lengths
 from jaxnn.typing import PyTree
@@ -17,9 +18,16 @@ from jaxnn.typing import PyTree
 __all__ = ["bucketed_batches", "padding"]
 
 
-@checked(batch_size=UpTo("x", "the number of examples"), seed=SEED, buckets=Count(), shuffle=Flag())
+@checked(batch_size=UpTo("x", "the number of examples"), seed=SEED, buckets=Count(), shuffle=Flag(), process=PROCESS)
 def bucketed_batches(
-    x: PyTree, y: PyTree, batch_size: int, *, seed: int, buckets: int = 8, shuffle: bool = True
+    x: PyTree,
+    y: PyTree,
+    batch_size: int,
+    *,
+    seed: int,
+    buckets: int = 8,
+    shuffle: bool = True,
+    process: tuple[int, int] = (0, 1),
 ) -> Callable[[int], Iterator[Batch]]:
     """Return batches of sequences of like lengths for `fit_stream`: every example once per epoch.
 
@@ -37,13 +45,15 @@ def bucketed_batches(
       seed: of the shuffles; the batches of epoch e depend only on (seed, e).
       buckets: the number of lengths. More save computations; each costs a compilation.
       shuffle: whether examples and batches come in random order; otherwise in the order of lengths.
+      process: (i, n) for the rows of process i of n, as in `host_batches`.
 
     Returns:
       A function from the number of an epoch to its batches. `padding` measures how much of them is padding.
 
     Raises:
       ValueError: if x and y have no `Sequences`, lengths are outside of their axis, the numbers of examples differ, the
-        batch size is outside 1..m, buckets is below 1, or the seed is not a whole number.
+        batch size is outside 1..m or not a multiple of the processes, buckets is below 1, or the seed is not a whole
+        number.
 
     Example:
       >>> import numpy as np
@@ -63,6 +73,7 @@ def bucketed_batches(
     least_padding = _least_padding(lengths, buckets)
     padded = least_padding[np.searchsorted(least_padding, lengths)]
     m = number_of_examples(x)
+    check_equal_parts(batch_size, process)
 
     def batches(epoch):
         random = np.random.default_rng((seed, epoch))
@@ -75,7 +86,12 @@ def bucketed_batches(
                 starts = np.roll(starts, 1)
         for i in starts:
             rows = order[i : i + batch_size]
-            yield Batch(*(_cut(take(a, rows), padded[rows].max()) for a in (x, y)))
+            length, counted = padded[rows].max(), ()
+            if process[1] > 1:
+                normalizer = float(len(rows))
+                rows, counts = part_of_batch(rows, batch_size, process)
+                counted = (counts, normalizer)
+            yield Batch(*(_cut(take(a, rows), length) for a in (x, y)), *counted)
 
     return batches
 

@@ -9,79 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.arrays import map_arrays
-from jaxnn.constraints import Constraint, Count, Flag, Function, Real, UpTo
-from jaxnn.constraints import checked as declared
+from jaxnn.constraints import Constraint, Function, Real
 from jaxnn.data.batches import Batch, number_of_examples, take
-from jaxnn.data.examples import check_floats, check_rows, checked, on_host
-from jaxnn.data.splitting import SEED
-from jaxnn.data.weights import beside_normalizer, check_weight, simplified
+from jaxnn.data.examples import check_floats, checked
+from jaxnn.data.weights import beside_normalizer
 from jaxnn.sequences import Sequences
 from jaxnn.typing import PyTree
 from jaxnn.validation import warn_outside
-
-
-@declared(batch_size=UpTo("x", "the number of examples"), seed=SEED, shuffle=Flag(), block=Count())
-def host_batches(
-    x: Any, y: Any, batch_size: int, *, seed: int, weight: Any = None, shuffle: bool = True, block: int = 1
-) -> Callable[[int], Iterator[Batch]]:
-    """Return the batches of arrays that are not copied to memory, such as memory maps: every example once per epoch.
-
-    Only the rows of one batch are read at a time, in ascending order: the order does not affect a mean, but it does
-    affect the disk. If the data are larger than the memory and rows are read from the disk one by one, `block=16`, for
-    example, shuffles blocks of 16 neighbors instead of examples. Neighbors are then in one batch in every epoch, so the
-    data should not be sorted by class.
-
-    Args:
-      x: inputs, (m, ...): an array, or an object with a shape that takes an ascending index array, such as `np.memmap`.
-      y: targets, (m,) or (m, k), likewise.
-      batch_size: examples per batch, from 1 to m; the last batch has the rest.
-      seed: of the shuffles; the order of epoch e depends only on (seed, e).
-      weight: example weights (m,), which must fit into memory.
-      shuffle: whether each epoch has a new random order; otherwise the order of the data.
-      block: number of neighbors that stay together when shuffled.
-
-    Returns:
-      A function from the number of an epoch to its batches. To convert images in bytes to floats:
-      `lambda epoch: ((x.astype("float32") / 255, y) for x, y, *_ in batches(epoch))`.
-
-    Raises:
-      ValueError: if lengths differ, the batch size is outside 1..m, the block is below 1, the seed is not a whole
-        number, or the weights are not finite numbers of at least 0 with a positive one.
-
-    Example:
-      >>> import numpy as np
-      >>> batches = host_batches(np.arange(5.0)[:, None], np.arange(5), 2, seed=0)
-      >>> [batch.y.tolist() for batch in batches(0)], [batch.y.tolist() for batch in batches(1)]
-      ([[2, 4], [0, 3], [1]], [[1, 4], [0, 3], [2]])
-    """
-    x, y = map_arrays(_with_rows, "x", x), map_arrays(_with_rows, "y", y)
-    check_rows(x, y)
-    m, mean = number_of_examples(x), 0.0
-    if weight is not None:
-        weight = np.asarray(simplified(check_weight(on_host("weight", weight), m, some=True)), float)
-        mean = weight.mean()
-
-    def batches(epoch):
-        order = np.empty(0, int)
-        if shuffle:
-            starts = block * np.random.default_rng((seed, epoch)).permutation(-(-m // block))
-            order = (starts[:, None] + np.arange(block)[None]).reshape(-1)
-            order = order[order < m]
-        for i in range(0, m, batch_size):
-            rows = np.sort(order[i : i + batch_size]) if shuffle else slice(i, i + batch_size)
-            if weight is None:
-                yield Batch(take(x, rows), take(y, rows))
-            else:
-                w = weight[rows]
-                yield Batch(take(x, rows), take(y, rows), w, len(w) * mean)
-
-    return batches
-
-
-def _with_rows(name: str, a: Any) -> Any:
-    """Return an object that takes an index array of rows; for a data frame, whose [...] takes columns, its array."""
-    return a if hasattr(a, "shape") and not hasattr(a, "iloc") else on_host(name, a)
 
 
 def batch_after(batches: Callable[[int], Iterable[Batch]], epoch: int, n: int) -> Batch:
@@ -189,10 +123,13 @@ def _shared(batches: Iterator, steps: int) -> Callable[[int], Iterator]:
     return of_epoch
 
 
-def of_one_size(batches: Callable[[int], Iterable], many: float, multiple: int = 1) -> Callable[[int], Iterator[Batch]]:
+def of_one_size(
+    batches: Callable[[int], Iterable], many: float, multiple: int = 1, own_rows: bool = False
+) -> Callable[[int], Iterator[Batch]]:
     """Validate batches, add weights and normalizers, and pad them to the number of examples of the first.
 
-    This number is rounded up to a multiple. Warn if the first epoch has more than `many` batches.
+    This number is rounded up to a multiple. Warn if the first epoch has more than `many` batches. With `own_rows`, a
+    batch is a part of one of all processes.
     """
     first = None
 
@@ -202,7 +139,7 @@ def of_one_size(batches: Callable[[int], Iterable], many: float, multiple: int =
         if not isinstance(received, Iterable):
             raise ValueError(f"batches({epoch}) must be iterable, got {received!r}: does the function yield?")
         for number, item in enumerate(received):
-            batch = naming(number, epoch, _checked, item, first)
+            batch = naming(number, epoch, _checked, item, first, own_rows)
             if number == many and epoch == 0:
                 warn_outside(
                     f"the first epoch of fit_stream has not ended after {many} batches: if they never end, pass "
@@ -234,8 +171,12 @@ def naming(number: int, epoch: int, check: Callable, *args: Any) -> Any:
         raise ValueError(f"batch {number} of epoch {epoch} (both from 0): {error}") from error
 
 
-def _checked(item: Any, first: PyTree) -> Batch:
-    """Return a `Batch` of NumPy arrays with the dtypes and shapes of the first, with a weight and a normalizer."""
+def _checked(item: Any, first: PyTree, own_rows: bool = False) -> Batch:
+    """Return a `Batch` of NumPy arrays with the dtypes and shapes of the first, with a weight and a normalizer.
+
+    A part of a batch has no normalizer unless it is given: the program adds up the weights of all parts, which have
+    one scale.
+    """
     _ITEM.check("batch", item)
     x, y, weight, normalizer = Batch(*item)[:4]
     valid: Any = jax.tree.map(np.asarray, checked(x, y, weight, some=False, whole_numbers=True))
@@ -243,6 +184,8 @@ def _checked(item: Any, first: PyTree) -> Batch:
     m = number_of_examples(valid)
     if first is not None:
         _check_like_first((x, y), first)
+    if normalizer is None and own_rows:
+        return Batch(x, y, np.ones(m) if weight is None else np.asarray(weight, float))
     ratios = np.ones(m) if ratios is None else ratios.astype(float)
     if normalizer is None:
         ratios = ratios / (ratios.max() or 1)  # no other batch has their scale

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxnn.constraints import Constraint, Instance, ParamsTree, checked
+from jaxnn.constraints import Constraint, Flag, Instance, ParamsTree, checked
 from jaxnn.parallel.meshes import data_axis
-from jaxnn.typing import Params, PyTree
+from jaxnn.typing import Array, Params, PyTree
 
 MESH = Instance(Mesh, "a jax.sharding.Mesh", fix="jaxnn.parallel.make_mesh()")
 """The constraint of a mesh."""
@@ -40,13 +41,14 @@ _RULES = Constraint(
 )
 
 
-@checked(mesh=MESH)
-def place_rows(tree: PyTree, mesh: Mesh) -> PyTree:
+@checked(mesh=MESH, own_rows=Flag())
+def place_rows(tree: PyTree, mesh: Mesh, own_rows: bool = False) -> PyTree:
     """Return arrays (m, ...) with their rows split over the mesh.
 
     Args:
       tree: arrays whose number of rows is a multiple of the devices on the data axis.
       mesh: any mesh.
+      own_rows: whether each process has its own rows only: of all rows, the i-th of n equal parts in process i of n.
 
     Raises:
       ValueError: if the rows cannot be split into equal parts: `fit(..., mesh=mesh)` pads them, with weight 0.
@@ -58,7 +60,7 @@ def place_rows(tree: PyTree, mesh: Mesh) -> PyTree:
       (4, 3)
     """
     axis = data_axis(mesh)
-    n = mesh.shape[axis]
+    n = own_devices(mesh) if own_rows else mesh.shape[axis]
     for leaf in jax.tree.leaves(tree):
         if not np.ndim(leaf):
             raise ValueError(f"rows must be arrays (m, ...), got {leaf!r}: place_whole places numbers")
@@ -68,7 +70,7 @@ def place_rows(tree: PyTree, mesh: Mesh) -> PyTree:
                 "fit(..., mesh=mesh) pads the last ones"
             )
     rows = NamedSharding(mesh, PartitionSpec(axis))
-    return jax.tree.map(lambda leaf: put(leaf, rows), tree)
+    return jax.tree.map(lambda leaf: put_own(leaf, rows), tree) if own_rows else put(tree, rows)
 
 
 @checked(mesh=MESH)
@@ -151,36 +153,87 @@ def split_evenly(params: Params, mesh: Mesh, axis: str | None = None) -> Params:
     axis = data_axis(mesh) if axis is None else axis
     Constraint(f"one of {', '.join(mesh.axis_names)}", test=lambda axis: axis in mesh.axis_names).check("axis", axis)
 
-    def place(leaf):
-        sizes = np.shape(leaf)
-        able = [i for i, size in enumerate(sizes) if size % mesh.shape[axis] == 0 and size]
-        longest = max(able, key=lambda i: sizes[i], default=None)
-        spec = () if longest is None else (*[None] * longest, axis)
-        return put(leaf, NamedSharding(mesh, PartitionSpec(*spec)))
-
-    return jax.tree.map(place, params)
+    return jax.tree.map(lambda leaf: put(leaf, NamedSharding(mesh, even_spec(np.shape(leaf), mesh, axis))), params)
 
 
-def put(leaf: Any, sharding: NamedSharding) -> Any:
-    """Return an array placed by a sharding, also on devices of other processes, which then place the same array.
+def even_spec(sizes: tuple[int, ...], mesh: Mesh, axis: str) -> PartitionSpec:
+    """Return the spec that splits the longest axis which can be split over an axis of the mesh, if there is one."""
+    able = [i for i, size in enumerate(sizes) if size % mesh.shape[axis] == 0 and size]
+    longest = max(able, key=lambda i: sizes[i], default=None)
+    return PartitionSpec() if longest is None else PartitionSpec(*[None] * longest, axis)
+
+
+def put(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    """Return arrays placed by a sharding, also on devices of other processes, which then place the same arrays.
 
     Each process copies to its devices what lies there: nothing is sent, and of an array that lies on all processes
     already, only what is elsewhere.
     """
     if sharding.is_fully_addressable:
-        return jax.device_put(leaf, sharding)
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(partial(_put_on_processes, sharding=sharding), tree)
+
+
+def _put_on_processes(leaf: Any, sharding: NamedSharding) -> Array:
     if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
+        data = _put_on_processes(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     if is_shared(leaf):
-        return jax.jit(lambda a: a, out_shardings=sharding)(leaf)
-    host = np.asarray(leaf)
-    host = host.astype(jax.dtypes.canonicalize_dtype(host.dtype))
+        return leaf if leaf.sharding == sharding else jax.jit(_itself, out_shardings=sharding)(leaf)
+    host = _as_in_programs(leaf)
     return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+
+def put_own(leaf: Any, sharding: NamedSharding) -> Array:
+    """Return an array placed by a sharding, of which each process passes the part of its devices."""
+    return jax.make_array_from_process_local_data(sharding, _as_in_programs(leaf))
+
+
+def gathered(leaf: Any) -> Any:
+    """Return the whole array in each process: NumPy if it lies on devices of several processes, unchanged if not.
+
+    All processes call it, since each sends its part.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> gathered(jnp.arange(3)).tolist()
+      [0, 1, 2]
+    """
+    if not is_shared(leaf):
+        return leaf
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(gathered(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+    return np.asarray(put(leaf, NamedSharding(leaf.sharding.mesh, PartitionSpec())))
+
+
+def own_devices(mesh: Mesh) -> int:
+    """Return how many devices of the data axis are those of this process.
+
+    Raises:
+      ValueError: if processes have different numbers of them.
+    """
+    processes = len({device.process_index for device in mesh.devices.flat})
+    n = mesh.shape[data_axis(mesh)]
+    if n % processes:
+        raise ValueError(
+            f"the {n} devices of axis {data_axis(mesh)!r} must be equally many of each of the {processes} processes: "
+            "without own_rows, each passes all rows"
+        )
+    return n // processes
 
 
 def is_shared(leaf: Any) -> bool:
     """Return whether an array lies on devices of several processes."""
     return isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
+
+
+def _itself(a: Array) -> Array:
+    return a
+
+
+def _as_in_programs(leaf: Any) -> np.ndarray:
+    host = np.asarray(leaf)
+    return host.astype(jax.dtypes.canonicalize_dtype(host.dtype), copy=False)
 
 
 def lies_on(leaf: Any, mesh: Mesh) -> bool:

@@ -14,7 +14,8 @@ from jaxnn.arrays import as_array
 from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
 from jaxnn.optim.nonfinite import skip_nonfinite, skips
-from jaxnn.population.memory import bytes_of, that_fit
+from jaxnn.parallel.placement import gathered, put
+from jaxnn.population.memory import bytes_of, is_of_several_processes, that_fit
 from jaxnn.train.arguments import check_not_traced
 from jaxnn.train.carries import start_of
 from jaxnn.train.divergence import Divergence, first_not_finite
@@ -180,10 +181,11 @@ class PopulationExecutor:
     ) -> None:
         self._n = n = jax.tree.leaves(hyperparameters)[0].shape[0]
         most = min(n, chunk or n)
-        used = np.array(devices)[:most]
+        # Each process needs a member to run the programs of all.
+        used = np.array(devices) if is_of_several_processes(devices) else np.array(devices)[:most]
         self._mesh = Mesh(used, ("members",), axis_types=(AxisType.Auto,))
         self._start, self._run, self._run_guarded = _programs_of(plan, self._mesh)
-        self._data = jax.device_put(data, NamedSharding(self._mesh, _SHARED))
+        self._data = self._put(data, _SHARED)
         each = -(-most // used.size)
         if memory is not None:
             each = self._planned(plan, hyperparameters, epochs, each, memory, chunk)
@@ -244,18 +246,19 @@ class PopulationExecutor:
         before = self._put_state(self._states[i])
         after, losses, finite = self._run(epochs, before, self._put(h), self._data, self._order)
         check_not_traced("fit_population", after, losses, finite)
-        losses, stopped = np.array(losses), self.stopped_at[mine] >= 0
-        fresh = ~np.asarray(finite) & ~stopped
+        losses, stopped = np.array(gathered(losses)), self.stopped_at[mine] >= 0
+        fresh = ~np.asarray(gathered(finite)) & ~stopped
         if fresh.any():
-            guarded, guarded_losses, _ = self._run_guarded(epochs, before, self._put(h), self._data, self._order)
+            given = (before, self._put(h), self._data, self._order)
+            guarded, guarded_losses, _ = jax.tree.map(gathered, self._run_guarded(epochs, *given))
             at = np.asarray(guarded.step)
             kept = np.arange(losses[0].size) < (at - self.steps)[:, None]
             losses[fresh] = np.where(kept.reshape(losses.shape), guarded_losses, np.nan)[fresh]
-            after = select(fresh, guarded._replace(step=after.step), after)
+            after = select(fresh, guarded._replace(step=after.step), jax.tree.map(gathered, after))
             self.stopped_at[mine[fresh]] = at[fresh]
         if stopped.any():
             losses[stopped] = np.nan
-            after = select(stopped, before._replace(step=after.step), after)
+            after = select(stopped, *jax.tree.map(gathered, (before._replace(step=after.step), after)))
         self._states[i] = self._kept(after)
         return losses
 
@@ -295,15 +298,14 @@ class PopulationExecutor:
         order = shape(key, _SHARED) if plan.shuffle == "shared" else None
         return self._run.lower(epochs, states, jax.tree.map(shape, h), self._data, order)
 
-    def _put(self, h: PyTree) -> PyTree:
-        return jax.device_put(h, NamedSharding(self._mesh, _MEMBERS))
+    def _put(self, tree: PyTree, spec: PartitionSpec = _MEMBERS) -> PyTree:
+        return put(tree, NamedSharding(self._mesh, spec))
 
     def _put_state(self, state: TrainState) -> TrainState:
-        step = jax.device_put(state.step, NamedSharding(self._mesh, _SHARED))
-        return self._put(state._replace(step=()))._replace(step=step)
+        return self._put(state._replace(step=()))._replace(step=self._put(state.step, _SHARED))
 
     def _kept(self, state: TrainState) -> TrainState:
-        return state if len(self._h) == 1 else jax.device_get(state)
+        return state if len(self._h) == 1 else jax.device_get(jax.tree.map(gathered, state))
 
 
 def _is_key(leaf: Any) -> bool:
@@ -315,4 +317,4 @@ def _joined(leaves: Sequence[Any], n: int) -> Any:
     if _is_key(leaves[0]):
         data = _joined([jax.random.key_data(keys) for keys in leaves], n)
         return jax.random.wrap_key_data(jax.device_put(data), impl=jax.random.key_impl(leaves[0]))
-    return np.concatenate([np.asarray(leaf) for leaf in leaves])[:n]
+    return np.concatenate([np.asarray(gathered(leaf)) for leaf in leaves])[:n]

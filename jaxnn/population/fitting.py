@@ -111,7 +111,7 @@ def fit_population(
       checkpoints: as in `fit`: bit for bit where it is trained in the same chunks.
       chunk: at most how many members run at a time, on all devices together; chunks take turns between reports. By
         default as many as fit into memory.
-      devices: where the members are spread, in equal shares; all local devices by default. (A CPU counts as one,
+      devices: where the members are spread, in equal shares; all of all processes by default. (A CPU counts as one,
         unless set before its first use: `jax.config.update("jax_num_cpu_devices", 2)`.)
       memory: bytes of a device to use. By default those that it reports as free, as GPUs do.
       on_nan: "stop" or "skip", as in `fit`, each member for itself.
@@ -141,7 +141,7 @@ def fit_population(
     check_not_inside("fit_population", hyperparameters)
     hyperparameters, _ = as_members(hyperparameters)
     data = jax.tree.map(promote_large_integers, _checked(member, hyperparameters, x, y))
-    devices = jax.local_devices() if devices is None else devices
+    devices = jax.devices() if devices is None else devices
     size, shuffle = batch_size or number_of_examples(data), None if batch_size is None else shuffle
     plan = Plan(member, gradients, size, shuffle, on_nan == "skip", stats_decay)
     executor = PopulationExecutor(
@@ -151,7 +151,7 @@ def fit_population(
         epochs=min(report_every, epochs),
         chunk=chunk,
         devices=devices,
-        memory=free_bytes(devices[0]) if memory is None else memory,
+        memory=free_bytes(devices) if memory is None else memory,
     )
     outcome = run(
         _PopulationTraining(executor, plan, hyperparameters, data),

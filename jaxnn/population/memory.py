@@ -1,19 +1,27 @@
 """How many members fit into the memory of a device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
+from jax.experimental.multihost_utils import process_allgather
 
 from jaxnn.typing import Device, PyTree
 
 
-def free_bytes(device: Device) -> int | None:
-    """Return nine tenths of the bytes that are free on the device; `None` if the device reports no limit."""
-    stats = device.memory_stats() or {}
-    if "bytes_limit" not in stats:
-        return None
-    return int(0.9 * (stats["bytes_limit"] - stats.get("bytes_in_use", 0)))
+def is_of_several_processes(devices: Sequence[Device]) -> bool:
+    """Return whether some of the devices are those of other processes."""
+    return len({device.process_index for device in devices}) > 1
+
+
+def free_bytes(devices: Sequence[Device]) -> int | None:
+    """Return nine tenths of the bytes that are free on a device of each process; `None` if it reports no limit."""
+    own = next((device for device in devices if device.process_index == jax.process_index()), devices[0])
+    stats = own.memory_stats() or {}
+    free = int(0.9 * (stats["bytes_limit"] - stats.get("bytes_in_use", 0))) if "bytes_limit" in stats else None
+    if free is not None and is_of_several_processes(devices):
+        return int(process_allgather(np.float64(free)).min())
+    return free
 
 
 def that_fit(needed: Callable[[int], int], most: int, memory: int, shared: int, least: int) -> int:

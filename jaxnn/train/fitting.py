@@ -17,7 +17,7 @@ from jaxnn.data.examples import check_batch
 from jaxnn.data.shards import Shards
 from jaxnn.optim.interface import OPTIMIZER
 from jaxnn.optim.nonfinite import skipped_updates
-from jaxnn.parallel.placement import MESH
+from jaxnn.parallel.placement import MESH, gathered
 from jaxnn.train.arguments import BATCH_SIZE, LOOP, NanPolicy, WithStatistics, check_not_inside, check_not_traced
 from jaxnn.train.carries import start_of
 from jaxnn.train.checkpoints import Checkpointer
@@ -181,7 +181,7 @@ def fit(
       ([100, 200], [0, 0, 1, 1])
     """
     check_not_inside("fit", params, key)
-    data, params = check_batch(x, y, weight, whole_numbers=True), jax.tree.map(promote_large_integers, params)
+    data, params = check_batch(x, y, gathered(weight), whole_numbers=True), jax.tree.map(promote_large_integers, params)
     stated, mesh = mesh, mesh_for(mesh, data, params)
     shards = number_of_shards(objective, shards, stated, mesh)
     check_shards(objective, shards, batch_size, number_of_examples(data))

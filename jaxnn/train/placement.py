@@ -13,7 +13,7 @@ from jaxnn.data.batches import Batch
 from jaxnn.data.shards import Shards
 from jaxnn.explicit_axes import beside, on_any_axes
 from jaxnn.parallel.meshes import data_axis, mesh_of
-from jaxnn.parallel.placement import is_shared, lies_on, place_whole, put
+from jaxnn.parallel.placement import is_shared, lies_on, place_whole, put, put_own
 from jaxnn.train.carries import has_carry
 from jaxnn.train.drawing import laid_out
 from jaxnn.train.objectives import Objective
@@ -50,14 +50,19 @@ def placed_data(data: Batch, shards: Shards | None, mesh: Mesh | None) -> Batch:
     return jax.tree.map(lambda a: put(a, rows) if np.ndim(a) else place_whole(a, mesh), data)
 
 
-def placed_group(group: PyTree, mesh: Mesh | None) -> PyTree:
-    """Return arrays (steps, m, ...) of several batches on the device, their rows split over a mesh, if there is one."""
+def placed_group(group: PyTree, mesh: Mesh | None, own_rows: bool = False) -> PyTree:
+    """Return arrays (steps, m, ...) of several batches on the device, their rows split over a mesh, if there is one.
+
+    With `own_rows`, they are those of this process.
+    """
     if mesh is None:
         return jax.device_put(group)
     axis = data_axis(mesh)
     rows = NamedSharding(mesh, PartitionSpec(None, axis))
 
     def place(a):
+        if own_rows and np.ndim(a) > 1:
+            return put_own(a, rows)
         is_rows = np.ndim(a) > 1 and np.shape(a)[1] % mesh.shape[axis] == 0
         return put(a, rows) if is_rows else place_whole(a, mesh)
 

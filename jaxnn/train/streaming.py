@@ -13,14 +13,14 @@ from jax.sharding import Mesh
 
 from jaxnn.arrays import promote_large_integers
 from jaxnn.caching import bounded_cache
-from jaxnn.constraints import Count, Nothing, ParamsTree, RandomKey, checked
+from jaxnn.constraints import Constraint, Count, Flag, Nothing, ParamsTree, RandomKey, checked
 from jaxnn.data.batches import Batch, number_of_examples
 from jaxnn.data.streams import batch_after, by_epoch, checked_groups, naming, of_one_size, peeked, stacked
 from jaxnn.optim.interface import OPTIMIZER
 from jaxnn.parallel.meshes import data_axis, mesh_of
-from jaxnn.parallel.placement import MESH
+from jaxnn.parallel.placement import MESH, own_devices
 from jaxnn.train.arguments import LOOP, NanPolicy, WithStatistics, check_not_inside, check_not_traced
-from jaxnn.train.carries import start_of
+from jaxnn.train.carries import has_carry, start_of
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer
 from jaxnn.train.divergence import Divergence, explain
 from jaxnn.train.early_stopping import EarlyStopping
@@ -32,7 +32,7 @@ from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, 
 from jaxnn.train.single import SingleTraining
 from jaxnn.train.statistics import begun, empty_averages
 from jaxnn.train.steps import TrainState, borrowed_state, make_step
-from jaxnn.typing import Array, Key, Params
+from jaxnn.typing import Array, Key, Params, PyTree
 
 
 @checked(
@@ -45,6 +45,7 @@ from jaxnn.typing import Array, Key, Params
     prefetch=Count(0),
     evaluate=WithStatistics("params") | Nothing(),
     mesh=MESH | Nothing(),
+    own_rows=Flag(),
     **LOOP,
 )
 def fit_stream(
@@ -67,6 +68,7 @@ def fit_stream(
     stats_decay: float = 0.99,
     checkpoints: Checkpointer | None = None,
     mesh: Mesh | None = None,
+    own_rows: bool = False,
 ) -> Fit:
     """Train as `fit` does, on batches from an iterator: from files, a generator, a memory map.
 
@@ -109,6 +111,9 @@ def fit_stream(
         epoch: the batches of finished epochs are skipped.
       mesh: the devices to train on, as in `fit`: the rows of each batch are split over the data axis, filled up with
         examples of weight 0 to equal parts. `None` for the mesh on which the params lie, or one device.
+      own_rows: whether the batches of each process have its own rows only, as those of `host_batches(process=...)`:
+        process i of n has the i-th of n equal parts of every batch, and all have equally many batches. By default each
+        passes the whole batch.
 
     Returns:
       A `Fit`. With the batches that `fit` would draw, the same as `fit` returns.
@@ -149,9 +154,10 @@ def fit_stream(
     """
     check_not_inside("fit_stream", params, key)
     mesh = mesh_of(params) if mesh is None else mesh
-    rows_of_each = 1 if mesh is None else mesh.shape[data_axis(mesh)]
+    _WITH_MESH.check("own_rows", own_rows and (mesh is None or has_carry(objective)))
+    rows_of_each = 1 if mesh is None else own_devices(mesh) if own_rows else mesh.shape[data_axis(mesh)]
     many = _MANY if steps_per_epoch is None else np.inf
-    batches = of_one_size(by_epoch(batches, steps_per_epoch), many, rows_of_each)
+    batches = of_one_size(by_epoch(batches, steps_per_epoch), many, rows_of_each, own_rows)
     params = jax.tree.map(promote_large_integers, params)
     optimizer = with_nan_policy(optimizer, params, on_nan)
     first, batches = peeked(batches)
@@ -162,7 +168,7 @@ def fit_stream(
         _group_programs(objective, optimizer, gradients, on_nan == "skip", stats_decay),
         placed_state(borrowed_state(*placed_start(params, key, mesh), optimizer, stats, carry), mesh),
         batches,
-        mesh,
+        partial(placed_group, mesh=mesh, own_rows=own_rows),
         objective.check,
         partial(explain, objective, optimizer, gradients),
         steps_per_call,
@@ -190,7 +196,7 @@ class _StreamTraining(SingleTraining):
         programs: Programs,
         state: TrainState,
         batches: Callable[[int], Iterator[Batch]],
-        mesh: Mesh | None,
+        placed: Callable[[PyTree], PyTree],
         check: Callable[[Params, Batch], None],
         explain: Callable[[TrainState, Batch], Divergence],
         steps_per_call: int,
@@ -199,7 +205,7 @@ class _StreamTraining(SingleTraining):
     ) -> None:
         super().__init__(state)
         self._programs, self._batches, self._check, self._explain = programs, batches, check, explain
-        self._mesh = mesh
+        self._placed = placed
         self._steps_per_call, self._prefetch = steps_per_call, prefetch
         self._stats_decay = stats_decay
         self._epoch, self._at_report, self._failing = 0, 0, None
@@ -215,7 +221,7 @@ class _StreamTraining(SingleTraining):
             self.state = begun(self.state, self._stats_decay)
             first, groups = len(losses), stacked(self._batches(self._epoch), self._steps_per_call)
             groups = checked_groups(groups, self._epoch, self._check_batch)
-            for part in _train(self._programs, self.state, groups, self._prefetch, self._mesh):
+            for part in _train(self._programs, self.state, groups, self._prefetch, self._placed):
                 self.state = part.state
                 losses.append(part.losses)
                 if part.failing is not None:
@@ -230,11 +236,18 @@ class _StreamTraining(SingleTraining):
 
     def explain(self, state: TrainState, index: tuple[int, ...], step: int) -> Divergence:
         if self._failing is None:  # it diverged before this was resumed
-            self._failing = batch_after(self._batches, self._epoch, step - self._at_report)
+            batch = batch_after(self._batches, self._epoch, step - self._at_report)
+            group = self._placed(jax.tree.map(lambda a: np.asarray(a)[None], batch))
+            self._failing = jax.tree.map(lambda a: a[0], group)
         return self._explain(state, self._failing)
 
 
 _MANY = 10_000
+_WITH_MESH = Constraint(
+    "False without a mesh, and for an objective with a carry",
+    fix="mesh=jaxnn.parallel.make_mesh()",
+    test=lambda lacks: not lacks,
+)
 
 
 class _Part(NamedTuple):
@@ -250,7 +263,7 @@ def _train(
     state: TrainState,
     groups: Iterable[tuple[Batch, int]],
     prefetch: int,
-    mesh: Mesh | None,
+    placed: Callable[[PyTree], PyTree],
 ) -> Iterator[_Part]:
     """Train on one group after the other, with at most `prefetch` of them dispatched ahead."""
     started = deque()
@@ -265,7 +278,7 @@ def _train(
     for host_group, n in groups:
         while len(started) > prefetch:
             yield wait_for_the_first()
-        group, count = placed_group((jax.tree.map(promote_large_integers, host_group), n), mesh)
+        group, count = placed((jax.tree.map(promote_large_integers, host_group), n))
         # Not donated: until the new state is known to be finite, the old one must live.
         after, losses, finite = programs.run(state, group, count)
         check_not_traced("fit_stream", after, losses, finite)

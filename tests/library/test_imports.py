@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "optim": set(),
     "models": {"nn", "losses"},
     "train": {"data", "nn", "losses", "parallel", "regularizers", "optim"},
-    "population": {"data", "optim", "train"},
+    "population": {"data", "optim", "parallel", "train"},
     "contrib": {"data", "nn", "models", "optim", "train"},
     "decoding": {"nn"},
     "gradcheck": {"nn", "losses", "regularizers"},
