@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from experiments.runs.execution import describe_error
+from experiments.runs.processes import name
 
 PROG = os.environ.get("JAXNN_PROG", "python -m experiments")
 """The program as the user types it: scripts/run sets its own name, which takes an experiment's name directly."""
@@ -20,7 +21,7 @@ def as_typed(text: str) -> str:
 
 def log(line: str) -> None:
     """Print one line on stderr."""
-    print(" ".join(line.splitlines()), file=sys.stderr)
+    print(name() + " ".join(line.splitlines()), file=sys.stderr)
 
 
 def error(reason: object, status: int = 2) -> int:

@@ -11,7 +11,7 @@ from experiments.cli.parsing import parse
 from experiments.datasets.options import OWN_SUFFIXES
 from experiments.readers.suggestions import suggest
 from experiments.reports import terminal
-from experiments.runs import compilation_cache
+from experiments.runs import compilation_cache, processes
 from experiments.runs.execution import PlannedRun, describe_error, execute
 from experiments.runs.folder import RunError
 from experiments.runs.options import CacheOptions
@@ -72,6 +72,8 @@ def repeat(rest: list[str], argv: list[str]) -> int:
     # A run that failed can be repeated too: the repetition fails in the same way.
     if status not in (0, 1):
         return status
+    if not run.folder.writes:
+        return status
     verdict = module.judge(options.run, run.folder.path)
     print(*verdict.lines, sep="\n")
     return 0 if verdict.matched else 1
@@ -109,6 +111,7 @@ def _execute(plan: Callable[[], PlannedRun | None]) -> int:
         run = plan()
         if run is None:
             return 0
+        processes.connect(run.options)
         set_compilation_cache(run.options)
         execute(run, log)
     except RunError as failure:

@@ -18,7 +18,7 @@ from experiments.runs.config import RunConfig, locate_data, read_config, read_js
 from experiments.runs.differences import difference
 from experiments.runs.environment import changes
 from experiments.runs.folder import TIMINGS, UNFINISHED
-from experiments.runs.options import MovedOptions
+from experiments.runs.options import PROCESS_OPTIONS, MovedOptions
 from experiments.runs.page import FILE as PAGE
 from experiments.studies.registry import find
 
@@ -43,6 +43,7 @@ def config_to_repeat(options: Options) -> RunConfig:
     """
     config = locate_data(read_config(options.run, find), options)
     changed = {"runs_dir": options.runs_dir, "compilation_cache": options.compilation_cache, "tensorboard": False}
+    changed |= {name: getattr(options, name) for name in PROCESS_OPTIONS}
     return config._replace(options=replace(config.options, **changed))
 
 

@@ -3,18 +3,18 @@
 Trainings continue from their last checkpoints, in the same folder; a training without a checkpoint starts again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from experiments.runs.config import locate_data, read_config
-from experiments.runs.environment import changes, describe_environment
+from experiments.runs.environment import changes
 from experiments.runs.execution import PlannedRun
 from experiments.runs.folder import UNFINISHED, RunFolder
-from experiments.runs.options import MovedOptions
+from experiments.runs.options import PROCESS_OPTIONS, MovedOptions
 from experiments.runs.page import FILE as PAGE
 from experiments.studies.registry import find
 
@@ -42,16 +42,19 @@ class ResumedRun(PlannedRun):
                 raise ValueError(f"{run} is finished, so there is nothing to resume: its results are in {PAGE}")
             raise ValueError(f"{run} was written by a version without checkpoints: use repeat to run it again")
         located = locate_data(config, options).options
-        located = replace(located, compilation_cache=located.compilation_cache and options.compilation_cache)
+        located = replace(
+            located,
+            compilation_cache=located.compilation_cache and options.compilation_cache,
+            **{name: getattr(options, name) for name in PROCESS_OPTIONS},
+        )
         super().__init__(config.study, located, str(config.json.get("command", "")))
         places = {"--data-dir": options.data_dir, "--data": options.data}
         self.moved = [word for flag, place in places.items() if place for word in (flag, str(place))]
         self._run, self._then, self._log = run, config.json, log
 
-    def open_folder(self, files: Iterable[Path]) -> RunFolder:
+    def open_folder(self, environment: dict[str, Any]) -> RunFolder:
         """Reopen the run's folder if its data are the same; log other differences of the environment."""
-        # Only now: a study may choose JAX's devices first.
-        now = self._then | describe_environment(files)
+        now = self._then | environment
         differing = changes(self._then, now, ["data"])
         if differing:
             raise ValueError(

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.runs import processes
+from experiments.runs.deadline import Deadline
 from experiments.runs.folder import CHECKPOINTS
 from experiments.runs.interrupts import Stopped, raise_on_signal
 
@@ -29,10 +31,11 @@ class RunCheckpoints:
       every: the seconds between checkpoints, and before the first; 0 for no checkpoints.
       keep: the number of latest checkpoints that are kept per training.
       log: called with a line about each problem with a checkpoint.
+      deadline: of the next report, if there are several processes.
     """
 
-    def __init__(self, every: float, keep: int, log: Callable[[str], None]) -> None:
-        self._every, self._keep, self._log = every, keep, log
+    def __init__(self, every: float, keep: int, log: Callable[[str], None], deadline: Deadline | None = None) -> None:
+        self._every, self._keep, self._log, self._deadline = every, keep, log, deadline
         self._folder: Path | None = None
         self._written = time.monotonic()
         self._ended: dict[str, jaxnn.train.Checkpoint] = {}
@@ -47,7 +50,8 @@ class RunCheckpoints:
 
     def of(self, training: str) -> "jaxnn.Checkpointer | None":
         """Return the `checkpoints` argument of `fit`; names are unique in a run, and the same if it is resumed."""
-        if not self._every:
+        several = processes.count() > 1
+        if not self._every and not several:
             return None
         if training in self._stores:
             raise ValueError(f"names of checkpoints must be unique in a run, got {training!r} twice")
@@ -57,6 +61,9 @@ class RunCheckpoints:
         def load(start):
             nonlocal resumed
             self._training = True
+            start = whole(start)
+            if several and self._deadline:
+                self._deadline.extend()
             # Orbax is slow to import: only at the first checkpoint.
             self._stores[training] = None
             if not (self._folder / training).is_dir():
@@ -67,17 +74,26 @@ class RunCheckpoints:
             return resumed
 
         def save(make, ended):
-            if ended and not _same_report(checkpoint := make(), resumed):
+            if ended and not _same_report(checkpoint := whole(make()), resumed):
                 self._ended[training] = checkpoint
-            if self._signum is not None or time.monotonic() - self._written >= self._every:
-                self._write(self._ended if ended else self._ended | {training: make()})
+            due = bool(self._every) and time.monotonic() - self._written >= self._every
+            signum, due = processes.largest(self._signum or 0, due)
+            if signum or due:
+                self._write(self._ended if ended else self._ended | {training: whole(make())})
             # Last, since a signal is delayed until here.
             self._training = not ended
-            if self._signum is not None:
+            if several and self._deadline:
+                self._deadline.cancel() if ended else self._deadline.extend()
+            if signum:
                 self.write_ended()
-                raise Stopped(self._signum)
+                raise Stopped(signum)
 
-        import jaxnn  # slow to import, so not for --help
+        import jax  # slow to import, so not for --help
+
+        import jaxnn
+
+        def whole(tree):
+            return jax.tree.map(jaxnn.parallel.gathered, tree) if several else tree
 
         return jaxnn.Checkpointer(load, save)
 
@@ -110,7 +126,7 @@ class RunCheckpoints:
         return Stopped(signum, at_once=self._signum is not None)
 
     def _write(self, checkpoints: "dict[str, jaxnn.train.Checkpoint]") -> None:
-        for training, checkpoint in checkpoints.items():
+        for training, checkpoint in checkpoints.items() if processes.is_first() and self._every else ():
             self._trying(training, lambda t=training, c=checkpoint: self._store(t).save(c))
         self._ended = {}
         self._written = time.monotonic()

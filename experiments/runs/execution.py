@@ -2,19 +2,23 @@
 
 import contextlib
 import importlib
+import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from experiments.reports import terminal
-from experiments.runs import compilation_cache
+from experiments.runs import compilation_cache, processes
 from experiments.runs.checkpoints import RunCheckpoints
 from experiments.runs.config import FORMAT_VERSION
+from experiments.runs.deadline import Deadline
 from experiments.runs.folder import RunError, RunFolder
+from experiments.runs.followed_folder import FollowedFolder
 from experiments.runs.interrupts import Stopped, delay_signals
-from experiments.runs.options import RunOptions
+from experiments.runs.options import PROCESS_OPTIONS, RunOptions
 from experiments.runs.page import write_run_page
 from experiments.runs.study import Study
 from experiments.runs.tensorboard import EventFile, check_installed
@@ -50,8 +54,8 @@ class PlannedRun:
 
     def __call__(self, files: Iterable[Path] = ()) -> RunFolder:
         with delay_signals():
-            self.folder = self.open_folder(files)
-            if self.options.tensorboard:
+            self.folder = self._opened(importlib.import_module("experiments.runs.environment"), files)
+            if self.options.tensorboard and self.folder.writes:
                 self._events = EventFile(self.folder.path)
                 self.folder.listeners.append(self._events)
             if self.checkpoints:
@@ -59,20 +63,41 @@ class PlannedRun:
                 self.folder.checkpoints = self.checkpoints.of
         return self.folder
 
-    def open_folder(self, files: Iterable[Path]) -> RunFolder:
+    def _opened(self, described: Any, files: Iterable[Path]) -> RunFolder:
+        """Open the folder in the first process, and follow it in the others; all have the same code, options and data.
+
+        Raises:
+          ValueError: if they have not.
+        """
+        environment, opened = described.describe_environment(files), []
+        digests = {"code": environment["versions"], "options": self._recorded(), "data": environment["data"]}
+        processes.check_equal({what: json.dumps(one, sort_keys=True) for what, one in digests.items()})
+
+        def open_first():
+            opened.append(self.open_folder(environment))
+            return str(opened[0].path.absolute())
+
+        path = processes.from_first(open_first)
+        return opened[0] if opened else FollowedFolder(Path(path))
+
+    def _recorded(self) -> dict[str, Any]:
+        """Return the options as config.json has them: without those that no result depends on."""
+        return {
+            key: str(value.absolute()) if isinstance(value, Path) else value
+            for key, value in asdict(self.options).items()
+            if key not in PROCESS_OPTIONS
+        }
+
+    def open_folder(self, environment: dict[str, Any]) -> RunFolder:
         """Create the folder with its config.json: the options, and the environment with the data files."""
         now = datetime.now().astimezone()
-        environment = importlib.import_module("experiments.runs.environment")
         config = {
             "format_version": FORMAT_VERSION,
             "experiment": self.study.name,
             "command": self.command,
             "started": now.isoformat(timespec="seconds"),
-            "options": {
-                key: str(value.absolute()) if isinstance(value, Path) else value
-                for key, value in asdict(self.options).items()
-            },
-            **environment.describe_environment(files),
+            "options": self._recorded(),
+            **environment,
             "compilation_cache": compilation_cache.in_use(),
         }
         folder = RunFolder.new(self.options.runs_dir, self.study.name, now)
@@ -92,7 +117,8 @@ def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
     bug, can be resumed.
     """
     stopwatch = importlib.import_module("experiments.runs.timing").Stopwatch()
-    run.checkpoints = RunCheckpoints(run.options.checkpoint_every, run.options.keep, log)
+    deadline = Deadline(run.options.report_seconds, processes.name())
+    run.checkpoints = RunCheckpoints(run.options.checkpoint_every, run.options.keep, log, deadline)
     divergences = importlib.import_module("experiments.runs.divergence").log_divergences(log)
     with run.checkpoints.stopping_at_one(), divergences:
         try:

@@ -37,9 +37,12 @@ class RunFolder:
       path: the folder.
       pictures: the caption of each picture in it, by file name.
       listeners: called with each line of metrics.
+      writes: whether this process writes the folder.
       checkpoints: `checkpoints(training)` returns the checkpointer of the training of that name; `None` if the
         run keeps no checkpoints.
     """
+
+    writes = True
 
     def __init__(self, path: Path) -> None:
         from filelock import FileLock, Timeout  # slow to import, so not for --help

@@ -18,8 +18,31 @@ class CacheOptions:
     """Cache compiled programs in the user's cache folder, for later starts."""
 
 
+Address = Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT|auto", help_behavior_hint="(default: one process)")]
+Number = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
+
+
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(CacheOptions):
+class ProcessOptions(CacheOptions):
+    """The options of a run in several processes, which do not affect its results."""
+
+    coordinator: Address = None
+    """Run in several processes: a host and a free port of process 0, the same in each; "auto" to take this and the two
+    numbers from SLURM, Open MPI, Kubernetes or Cloud TPU."""
+    processes: Number = None
+    """The number of processes; each executes the same command."""
+    process: Number = None
+    """Which of them this is, from 0; process 0 writes the run's folder."""
+    report_seconds: float = 1800.0
+    """Of several processes: seconds without a report after which one ends, since another one is stuck."""
+
+
+PROCESS_OPTIONS = ("coordinator", "processes", "process", "report_seconds")
+"""Their names: config.json does not have them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(ProcessOptions):
     """The options of all experiments."""
 
     runs_dir: Path = Path("runs")
@@ -33,7 +56,7 @@ class RunOptions(CacheOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MovedOptions(CacheOptions):
+class MovedOptions(ProcessOptions):
     """Options of commands that read a run's data again: their current location."""
 
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None

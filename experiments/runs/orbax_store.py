@@ -60,9 +60,15 @@ class CheckpointStore:
             self._manager = self._opened(plain)
 
     def _opened(self, folder: Path) -> ocp.CheckpointManager:
-        options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, create=True, cleanup_tmp_directories=True)
+        own = _own_process()
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=self._keep, cleanup_tmp_directories=True, create=False, multiprocessing_options=own
+        )
         # Trained params hardly compress, and compression would double the time.
-        handlers = {"arrays": ocp.PyTreeCheckpointHandler(use_compression=False), "about": ocp.JsonCheckpointHandler()}
+        handlers = {
+            "arrays": ocp.PyTreeCheckpointHandler(use_compression=False, multiprocessing_options=own),
+            "about": ocp.JsonCheckpointHandler(multiprocessing_options=own),
+        }
         return ocp.CheckpointManager(folder, item_handlers=handlers, options=options)
 
     def _set_aside_unless_opened(self, step: Path) -> None:
@@ -183,6 +189,14 @@ def decoded(arrays: dict[str, np.ndarray], about: dict[str, Any], start: Any) ->
         )
     except KeyError as error:
         raise ValueError(f"it has no {error}: is it of another training?") from None
+
+
+def _own_process() -> ocp.options.MultiprocessingOptions:
+    """Return options for a process that reads or writes alone: what it saves is whole in each of several."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    i = jax.process_index()
+    return ocp.options.MultiprocessingOptions(i, {i}, f"process_{i}")
 
 
 def _leaves(prefix: str, tree: Any) -> Iterator[tuple[str, np.ndarray]]:

@@ -12,6 +12,8 @@ FILE = "report.html"
 
 def write_run_page(folder: RunFolder, study: Study, failure: str = "") -> None:
     """Write the page from the files in the folder; `failure` is the reason if the run failed."""
+    if not folder.writes:
+        return
     config = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
     command, report = config.pop("command"), folder.path / "report.txt"
     parts = [

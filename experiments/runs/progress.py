@@ -11,12 +11,17 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from experiments.runs.processes import is_first
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
 def show_progress(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
     """Yield `show(done, note)`, which updates the progress."""
+    if not is_first():
+        yield lambda done, note: None
+        return
     if not sys.stderr.isatty():
         yield _line_printer(description, total)
         return

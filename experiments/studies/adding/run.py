@@ -11,6 +11,7 @@ from experiments.reports import plots, tables
 from experiments.runs import proof
 from experiments.runs.folder import RunError, RunFolder, StartRun
 from experiments.runs.options import check_at_least_one, check_seed
+from experiments.runs.processes import fit_stream
 from experiments.runs.progress import show_progress
 from experiments.studies.adding import Options
 from experiments.studies.adding.gradients import norms_through_time
@@ -89,7 +90,7 @@ def _train(name: str, cell: nn.Cell, measured: Any, options: Options, folder: Ru
         show(name, entry)
 
     rate = jaxnn.optim.schedule("cosine", options.learning_rate, options.epochs * UPDATES)
-    fit = jaxnn.fit_stream(
+    fit = fit_stream(
         objective,
         jaxnn.optimizer("adam", rate, clip_norm=1.0),
         params,

@@ -8,6 +8,7 @@ import numpy as np
 
 import jaxnn
 from experiments.runs.folder import RunError, RunFolder
+from experiments.runs.processes import fit_stream
 from experiments.runs.proof import make_proof
 from experiments.studies.speech import Options
 from experiments.studies.speech.augmentation import SPEED, varied
@@ -99,7 +100,7 @@ class Training:
             folder.log(training=name, **entry)
             show(entry["epoch"], f"{name}, loss {entry['loss']:.3g}")
 
-        fit = jaxnn.fit_stream(
+        fit = fit_stream(
             self._objective,
             self._optimizer,
             params,

@@ -8,6 +8,7 @@ import numpy as np
 import jaxnn
 from experiments.runs.folder import RunError, RunFolder, StartRun
 from experiments.runs.options import check_at_least_one, check_seed
+from experiments.runs.processes import fit_stream
 from experiments.runs.progress import show_progress
 from experiments.runs.proof import make_proof
 from experiments.studies.translation import Options
@@ -139,7 +140,7 @@ def _train(
 
     updates = options.epochs * -(-len(pairs[1].x) // options.batch_size)
     rate = jaxnn.optim.schedule("cosine", learning_rate, updates, warmup=min(_WARM_UP, updates // 10))
-    fit = jaxnn.fit_stream(
+    fit = fit_stream(
         smoothed,
         jaxnn.optimizer("adam", rate, clip_norm=1.0),
         params,

@@ -1,0 +1,198 @@
+"""Experiments in two processes: the results and the files of one, and one line for what goes wrong."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from experiments.cli.main import main
+from tests.helpers.sources import ROOT
+from tests.parallel.test_processes import free_port
+
+SHORT = ("run", "adding", "--n-steps", "6", "--units", "4", "--epochs", "1")
+EPOCHS = 12
+LONG = ("run", "adding", "--n-steps", "20", "--units", "8", "--epochs", str(EPOCHS), "--checkpoint-every", "0.1")
+POPULATION = ("sweep", "breast-cancer", "--epochs", "3", "--dropout", "0..0.5:2")
+ENDED_WITHIN = 30
+
+
+def start(folder, *argv, process=None, processes=2, address=None, code=None):
+    """Start a command in a new process, as one of several unless `process` is left out."""
+    several = ()
+    if process is not None:
+        several = ("--coordinator", address, "--processes", str(processes), "--process", str(process))
+    command = ["-m", "experiments"] if code is None else ["-c", code]
+    return subprocess.Popen(
+        [sys.executable, *command, *argv, *several],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(started, seconds=200):
+    """Return the status, the output and the lines on stderr of each process; none is left running."""
+    found = []
+    try:
+        for one in started:
+            out, errors = one.communicate(timeout=seconds)
+            found.append((one.returncode, out, errors.splitlines()))
+    finally:
+        for one in started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
+    return found
+
+
+def both(folder, *argv, **options):
+    address = f"localhost:{free_port()}"
+    return ended([start(folder, *argv, process=i, address=address, **options) for i in range(2)])
+
+
+def run_of(folder):
+    (run,) = (folder / "runs").iterdir()
+    return run
+
+
+def lines_of(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def wait_for_reports(folder, n=2):
+    """Wait until a run has written some reports; return its folder."""
+    for _ in range(2000):
+        found = list((folder / "runs").glob("*/metrics.jsonl"))
+        if found and len(found[0].read_text().splitlines()) >= n:
+            return found[0].parent
+        time.sleep(0.05)
+    raise AssertionError("no reports")
+
+
+def numbers(value):
+    """Return all numbers of a JSON value in order, and what else it has."""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list):
+        parts = [numbers(one) for one in value]
+        return [n for part, _ in parts for n in part], [other for _, others in parts for other in others]
+    return ([value], []) if isinstance(value, int | float) else ([], [value])
+
+
+@pytest.mark.representatives("adding")
+@pytest.mark.parametrize("argv", [SHORT, POPULATION], ids=["adding", "sweep"])
+def test_a_run_in_two_processes_is_that_of_one(argv, tmp_path):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    (alone,) = ended([start(folders[0], *argv)])
+    first, second = both(folders[1], *argv)
+    assert (alone[0], first[0], second[0]) == (0, 0, 0), (alone, first, second)
+    assert (
+        second[1:] == ("", [])
+        and first[1]
+        and all(": " in line and "error" not in line.split(":")[0] for line in first[2])
+    )
+    one, two = map(run_of, folders)
+    assert {path.name for path in one.iterdir()} == {path.name for path in two.iterdir()}
+    for a, b in zip(lines_of(one), lines_of(two), strict=True):
+        (found, words), (expected, same_words) = numbers(b), numbers(a)
+        assert words == same_words
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-5)
+
+
+@pytest.mark.full
+def test_ctrl_c_in_one_stops_both_at_the_same_report_and_both_resume(tmp_path):
+    folders = [tmp_path / name for name in ("whole", "stopped")]
+    for folder in folders:
+        folder.mkdir()
+    assert [status for status, *_ in both(folders[0], *LONG)] == [0, 0]
+    address = f"localhost:{free_port()}"
+    started = [start(folders[1], *LONG, process=i, address=address) for i in range(2)]
+    run = wait_for_reports(folders[1])
+    started[1].send_signal(signal.SIGINT)
+    found = ended(started)
+    assert [status for status, *_ in found] == [130, 130]
+    assert all(lines[-1].endswith(f"resume {run}") or "resume" in lines[-1] for *_, lines in found)
+    stopped = len(lines_of(run))
+    assert [status for status, *_ in both(folders[1], "resume", str(run))] == [0, 0]
+    assert lines_of(run) == lines_of(run_of(folders[0])) and stopped < len(lines_of(run))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lost_process_ends_the_other_and_the_run_resumes_in_one(lost, signum, tmp_path):
+    address = f"localhost:{free_port()}"
+    started = [start(tmp_path, *LONG, process=i, address=address) for i in range(2)]
+    run = wait_for_reports(tmp_path)
+    began = time.monotonic()
+    os.kill(started[lost].pid, signum)
+    try:
+        _, errors = started[1 - lost].communicate(timeout=ENDED_WITHIN)
+    finally:
+        started[lost].kill()
+        ended(started)
+    assert started[1 - lost].returncode != 0 and time.monotonic() - began < ENDED_WITHIN
+    assert errors.strip()
+    (alone,) = ended([start(tmp_path, "resume", str(run))])
+    assert alone[0] == 0 and len(lines_of(run)) == 3 * EPOCHS
+
+
+@pytest.mark.full
+def test_another_option_is_one_line_in_both(tmp_path):
+    address = f"localhost:{free_port()}"
+    started = [start(tmp_path, *SHORT, "--seed", str(i), process=i, address=address) for i in range(2)]
+    for i, (status, out, lines) in enumerate(ended(started)):
+        assert (status, out, len(lines)) == (2, "", 1)
+        assert lines[0].startswith("process 1: " * i + "error: all processes must have the same options: ")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.full
+def test_a_process_too_few_is_one_line(tmp_path):
+    code = (
+        "import sys; from experiments.runs import processes; processes.CONNECT_SECONDS = 3; "
+        "from experiments.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    for process in (0, 1):
+        address = f"localhost:{free_port()}"
+        ((status, out, lines),) = ended([start(tmp_path, *SHORT, process=process, address=address, code=code)])
+        assert (status, out) == (2, "")
+        assert lines[-1].startswith("error: the processes could not be connected: not all 2 were there within 3 s")
+
+
+@pytest.mark.full
+def test_a_port_in_use_is_one_line(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        address = f"localhost:{taken.getsockname()[1]}"
+        ((status, out, lines),) = ended([start(tmp_path, *SHORT, process=0, address=address)])
+    assert (status, out) == (2, "") and "in use" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--processes 2", "--processes and --process need --coordinator HOST:PORT"),
+        ("--coordinator host", "--coordinator must be HOST:PORT, or auto, got 'host'"),
+        ("--coordinator host:0 --processes 2 --process 0", "--coordinator must be HOST:PORT, or auto, got 'host:0'"),
+        ("--coordinator host:1", "--coordinator HOST:PORT needs --processes N and --process I"),
+        ("--coordinator host:1 --processes 2 --process 2", "--process must be from 0 to --processes 2 less 1, got 2"),
+    ],
+)
+def test_contradicting_options_are_one_line(words, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*SHORT, *words.split()]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {line}")
+    assert not (tmp_path / "runs").exists()
