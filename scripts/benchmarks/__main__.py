@@ -16,8 +16,11 @@ BENCHMARKS = {
     "checkpoints": "cost of a checkpoint after every epoch of MNIST: waiting time, and slowdown of the epoch",
     "faults": "trainings killed at random moments, damaged checkpoints, full disks: are resumed results the same?",
     "fuzz": "damaged files and decompression bombs through every reader: read correctly, or rejected with one error",
+    "gpu": "on a GPU (scripts/gpu-check): hand-derived gradients, layers, trainings and presets, in 8 minutes",
     "lengths": "time to compile recurrent layers, for sequences of 28 and of 1000 times",
     "devices": "an epoch on several devices, beside the same plan on one: time, numbers, and bytes that are sent",
+    "processes": "an epoch in 2 and 4 local processes, beside one: time, numbers, and bytes that are sent",
+    "scaling": "steps per second and bytes on 8 to 4096 devices, from compiled programs and published rates",
     "start": "time to an experiment's first steps, by state of the compilation cache; imports, --help",
 }
 
