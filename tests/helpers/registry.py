@@ -126,6 +126,20 @@ def is_elementwise(layer: jaxnn.Layer) -> bool:
     return layer.factory_call is not None and layer.factory_call.factory in _ELEMENTWISE
 
 
+def of_each_kind():
+    """The first case of each layer's factory, and some that tests name as representatives."""
+    named = {"dense_lecun", "residual_dropout", "embedding_words", "frozen_batch_norm", "layer_from_repeated"}
+    kinds, found = set(), []
+    for case in LAYER_CASES:
+        call = case.layer.factory_call
+        kind = case.name if call is None else call.factory.__name__
+        if kind not in kinds or case.name in named:
+            found.append(case)
+        kinds.add(kind)
+    return found
+
+
+KIND_CASES = of_each_kind()
 ACTIVATION_CASES = [case for case in LAYER_CASES if is_elementwise(case.layer)]
 
 

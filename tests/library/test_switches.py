@@ -16,7 +16,7 @@ import pytest
 
 import jaxnn
 from jaxnn import gradcheck, graph
-from tests.helpers.registry import LAYER_CASES, LOSS_CASES, REGULARIZER_CASES, regularized_params
+from tests.helpers.registry import KIND_CASES, LOSS_CASES, REGULARIZER_CASES, regularized_params
 
 # By a name: options of `jax.config` with values that are not the usual ones, and the programs that run under them
 # without `--full` too. Options that only raise are set together, as are those that choose another way to compute the
@@ -332,7 +332,7 @@ def each_layer():
         y, cache = case.layer.forward(params, x, key)
         return y, case.layer.backward(params, cache, y)
 
-    return jax.jit(lambda: [run(case) for case in LAYER_CASES])()
+    return jax.jit(lambda: [run(case) for case in KIND_CASES])()
 
 
 @program

@@ -33,6 +33,7 @@ from tests.helpers.programs import (
 from tests.helpers.registry import (
     ACTIVATION_CASES,
     CASES,
+    KIND_CASES,
     LAYER_CASES,
     LOSS_CASES,
     MODULES,
@@ -46,6 +47,8 @@ from tests.helpers.registry import (
 from tests.helpers.sources import ROOT
 
 layers = pytest.mark.parametrize("case", LAYER_CASES, ids=name_of)
+# gradcheck proves of all layers what these prove in another way of one of each kind: two witnesses of each formula.
+kinds = pytest.mark.parametrize("case", KIND_CASES, ids=name_of)
 
 
 activations = pytest.mark.parametrize("case", ACTIVATION_CASES, ids=name_of)
@@ -126,7 +129,7 @@ def check(case, got, expected, dtype="float32"):
     "shared-float64",
 )
 @dtypes
-@layers
+@kinds
 def test_layer_hand_is_autodiff(case, dtype, x64):
     """For every batch size, in one program; no dtype is promoted behind its back."""
     if case.inside and dtype == "float64":
@@ -143,7 +146,7 @@ def test_layer_hand_is_autodiff(case, dtype, x64):
 
 
 @pytest.mark.representatives("dense_lecun", "gelu")
-@layers
+@kinds
 def test_layer_bfloat16(case):
     """Against autodiff in the same precision; elements, and what it adds up badly, against autodiff in float32."""
     given = arguments(case, 2, jnp.bfloat16)
@@ -241,7 +244,7 @@ def test_layer_numerical_float64(case, x64):
 
 
 @plain_and_random
-@layers
+@kinds
 def test_layer_jit_is_eager(case, x64):
     """In float64: fused operations round otherwise, which the sums of a whole network add up."""
     run, _ = hand_in_a_program(case.name)
@@ -251,7 +254,7 @@ def test_layer_jit_is_eager(case, x64):
 
 
 @plain_and_random
-@layers
+@kinds
 def test_layer_vmap_is_loop(case):
     given = [arguments(case, 2, seed=seed)[:3] for seed in range(3)]
     given = [(jax.tree.map(lambda p, i=i: p * (1 + i), params), x, dy) for i, (params, x, dy) in enumerate(given)]
@@ -323,7 +326,7 @@ def test_layer_infers_what_it_learned(case):
 
 
 @plain_and_random
-@layers
+@kinds
 def test_layer_inside_grad_and_scan(case):
     """`differentiable` gives the layer's own backward to `jax.grad`, also under `scan`."""
     params, x, dy, key, rows = arguments(case, 2)

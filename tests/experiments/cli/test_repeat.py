@@ -19,6 +19,7 @@ from experiments.runs.config import read_config
 from experiments.studies import registry
 from tests.experiments.studies import test_mnist, test_speech, test_text, test_translation
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 SWEEP = ["sweep", "breast-cancer", "--learning-rate", "0.01", "--seed", "0..1", "--hidden", "3", "--epochs", "2"]
 
 
@@ -181,7 +182,7 @@ SHORT = {
     "catvnoncat": "--iterations 20 --seeds 2",
     "hidden_units": "--iterations 200",
     "initialization": "--steps 300",
-    "ladder": "--epochs 3",
+    "ladder": "--epochs 3 --no-time-steps",
     "linear_collapse": "--iterations 20",
     "mnist": "--epochs 1 --preset simard-elastic --seeds 1",
     "normalization": "--layers 2 --width 8 --epochs 2 --seeds 1",

@@ -134,7 +134,7 @@ def test_presets_match_their_declaration():
 
 @pytest.mark.full
 def test_committee_has_five_networks_and_reports_their_ensemble(data_dir, tmp_path, capsys):
-    status, folder = run(data_dir, tmp_path, "--preset", "committee", "--epochs", "3", "--batch-size", "50")
+    status, folder = run(data_dir, tmp_path, "--preset", "committee", "--epochs", "1", "--batch-size", "50")
     printed = capsys.readouterr()
     assert status == 0, printed.err
     results = json.loads((folder / "results.json").read_text())
