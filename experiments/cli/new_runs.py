@@ -11,7 +11,7 @@ from experiments.cli.parsing import parse
 from experiments.datasets.options import OWN_SUFFIXES
 from experiments.readers.suggestions import suggest
 from experiments.reports import terminal
-from experiments.runs import compilation_cache, processes
+from experiments.runs import compilation_cache, connection
 from experiments.runs.execution import PlannedRun, describe_error, execute
 from experiments.runs.folder import RunError
 from experiments.runs.options import CacheOptions
@@ -111,7 +111,7 @@ def _execute(plan: Callable[[], PlannedRun | None]) -> int:
         run = plan()
         if run is None:
             return 0
-        processes.connect(run.options)
+        connection.connect(run.options)
         set_compilation_cache(run.options)
         execute(run, log)
     except RunError as failure:

@@ -15,6 +15,7 @@ BENCHMARKS = {
     "gradcheck-time": "time of gradient checks, and the share of compilation",
     "checkpoints": "cost of a checkpoint after every epoch of MNIST: waiting time, and slowdown of the epoch",
     "faults": "trainings killed at random moments, damaged checkpoints, full disks: are resumed results the same?",
+    "lost-processes": "one of two processes killed at random moments: do all end, is the resumed run the same?",
     "fuzz": "damaged files and decompression bombs through every reader: read correctly, or rejected with one error",
     "gpu": "on a GPU (scripts/gpu-check): hand-derived gradients, layers, trainings and presets, in 8 minutes",
     "lengths": "time to compile recurrent layers, for sequences of 28 and of 1000 times",

@@ -24,7 +24,7 @@ import jaxnn
 from jaxnn.parallel import make_mesh, place_rows, place_whole
 
 LIMIT, CLOSE = 1.1, 1e-4
-SIZES, EXAMPLES, BATCH = (784, 512, 512, 10), 12_800, 256
+SIZES, EXAMPLES, BATCH = (784, 512, 512, 10), 51_200, 1024
 GATHERS = ("all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
 
