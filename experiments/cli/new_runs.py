@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +12,12 @@ from experiments.cli.parsing import parse
 from experiments.datasets.options import OWN_SUFFIXES
 from experiments.readers.suggestions import suggest
 from experiments.reports import terminal
-from experiments.runs import compilation_cache, connection
+from experiments.runs import compilation_cache, connection, processes
 from experiments.runs.execution import PlannedRun, describe_error, execute
 from experiments.runs.folder import RunError
 from experiments.runs.options import CacheOptions
 from experiments.runs.page import FILE as PAGE
+from experiments.runs.processes import AgreedError
 from experiments.runs.study import Study
 from experiments.studies.registry import find
 
@@ -114,17 +116,29 @@ def _execute(plan: Callable[[], PlannedRun | None]) -> int:
         connection.connect(run.options)
         set_compilation_cache(run.options)
         execute(run, log)
-    except RunError as failure:
-        return error(failure, 1)
+    except (RunError, AgreedError) as failure:
+        return error(failure, 1 if isinstance(failure, RunError) else 2)
     except KeyboardInterrupt as stop:
-        return error(f"interrupted{_how_to_resume(run)}", 128 + getattr(stop, "signum", signal.SIGINT))
+        status = error(f"interrupted{_how_to_resume(run)}", 128 + getattr(stop, "signum", signal.SIGINT))
+        if not getattr(stop, "agreed", False):
+            connection.leave(status)
+        return status
     except BrokenPipeError:
         raise
-    except (ValueError, OSError) as reason:
+    except Exception as reason:
         # Once the data are accepted, a ValueError is a bug in the program, and needs its traceback.
-        if isinstance(reason, ValueError) and run and run.folder:
+        if not isinstance(reason, ValueError | OSError) or (isinstance(reason, ValueError) and run and run.folder):
+            if processes.count() > 1:
+                if connection.was_lost(reason):
+                    lost = " ".join(str(reason).split())
+                    error(f"another process was lost ({lost}){_how_to_resume(run)}")
+                else:
+                    traceback.print_exc()
+                connection.leave(1)
             raise
-        return error(f"{describe_error(reason)}{_how_to_resume(run)}")
+        status = error(f"{describe_error(reason)}{_how_to_resume(run)}")
+        connection.leave(status)
+        return status
     print(terminal.wrap(f"results in {run.folder.path}, summarized in {PAGE}"))
     next_step = run.study.next_step or (_OWN_DATA if getattr(run.options, "data", None) else None)
     if next_step:
@@ -138,5 +152,6 @@ _OWN_DATA = "to classify new rows", "predict RUN FILE"
 
 def _how_to_resume(run: PlannedRun | None) -> str:
     if run and run.folder and run.folder.is_unfinished:
-        return f"; to continue: {PROG} resume {shlex.join([str(run.folder.path), *run.moved])}"
+        again = ", with the same --coordinator, --processes and --process" * (processes.count() > 1)
+        return f"; to continue: {PROG} resume {shlex.join([str(run.folder.path), *run.moved])}{again}"
     return ""

@@ -61,14 +61,13 @@ class RunCheckpoints:
         def load(start):
             nonlocal resumed
             self._training = True
-            start = whole(start)
-            if several and self._deadline:
-                self._deadline.extend()
             # Orbax is slow to import: only at the first checkpoint.
             self._stores[training] = None
-            if not (self._folder / training).is_dir():
-                return None
-            resumed = self._store(training).load(start)
+            start = whole(start)
+            self._extend()
+            self._stop_if(*processes.largest(self._signum or 0))
+            # One process decides which checkpoint is valid, and all resume from it.
+            resumed = self._found(training, start) if not several else self._found_by_first(training, start)
             if resumed is not None and resumed.history:
                 self._log(f"{training}: resumed after epoch {resumed.history[-1]['epoch']}")
             return resumed
@@ -80,13 +79,12 @@ class RunCheckpoints:
             signum, due = processes.largest(self._signum or 0, due)
             if signum or due:
                 self._write(self._ended if ended else self._ended | {training: whole(make())})
-            # Last, since a signal is delayed until here.
+            # Last, since a signal is delayed until here, also one that came while this was written.
             self._training = not ended
-            if several and self._deadline:
-                self._deadline.cancel() if ended else self._deadline.extend()
-            if signum:
-                self.write_ended()
-                raise Stopped(signum)
+            self._extend()
+            if due and not signum:
+                (signum,) = processes.largest(self._signum or 0)
+            self._stop_if(signum)
 
         import jax  # slow to import, so not for --help
 
@@ -96,6 +94,37 @@ class RunCheckpoints:
             return jax.tree.map(jaxnn.parallel.gathered, tree) if several else tree
 
         return jaxnn.Checkpointer(load, save)
+
+    def _found(self, training: str, start: Any) -> "jaxnn.train.Checkpoint | None":
+        return self._store(training).load(start) if (self._folder / training).is_dir() else None
+
+    def _found_by_first(self, training: str, start: Any) -> "jaxnn.train.Checkpoint | None":
+        def find():
+            found = self._found(training, start)
+            if found is None:
+                return None
+            from experiments.runs.orbax_store import encoded
+
+            return encoded(found)
+
+        sent = processes.from_first(find)
+        if sent is None:
+            return None
+        from experiments.runs.orbax_store import decoded
+
+        return decoded(*sent, start)
+
+    def _stop_if(self, signum: int) -> None:
+        """Stop at a report if one of the processes has received a signal."""
+        if signum:
+            self.write_ended()
+            if self._deadline:
+                self._deadline.cancel()
+            raise Stopped(signum, agreed=True)
+
+    def _extend(self) -> None:
+        if processes.count() > 1 and self._deadline:
+            self._deadline.extend()
 
     def write_ended(self) -> None:
         """Save the trainings that ended since the last checkpoint, and wait for it."""
@@ -116,7 +145,8 @@ class RunCheckpoints:
         return raise_on_signal(self._interrupted, unless=lambda: self._folder is None)
 
     def _interrupted(self, signum: int) -> Stopped | None:
-        if self._training and self._signum is None:
+        # Of several processes none stops before the others have the signal, at the next report.
+        if (self._training or processes.count() > 1) and self._signum is None:
             self._signum = signum
             if sys.stderr.isatty():
                 # Over the progress bar's line, and without print, which the signal may have interrupted.

@@ -1,5 +1,6 @@
 """Connect a process with the others of a run, by JAX."""
 
+import errno
 import functools
 import os
 import sys
@@ -39,19 +40,42 @@ def connect(options: ProcessOptions) -> None:
         *given,
         initialization_timeout=2 * CONNECT_SECONDS,
         heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-        shutdown_timeout_seconds=HEARTBEAT_SECONDS,
     )
+    processes.begin(options.process or 0, 1)
     failure = "the processes could not be connected:"
     try:
         if not _awaited(initialize, CONNECT_SECONDS):
             # JAX would wait on, and then abort.
             there = f"not all {options.processes or ''} were there within {CONNECT_SECONDS} s at {options.coordinator}"
-            os.write(2, f"error: {failure} {there}: was each one started, with its own --process?\n".encode())
+            line = f"{processes.name()}error: {failure} {there}: was each one started, with its own --process?\n"
+            os.write(2, line.encode())
             os._exit(2)
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # what finds an environment raises many types, from KeyError to ImportError
         raise ValueError(f"{failure} {_explained(error)}") from None
-    processes.begin(jax.process_index())
+    processes.begin(jax.process_index(), jax.process_count())
     _keep_for_results(os.dup(1) if processes.is_first() else None)
+    each, n = jax.local_device_count(), jax.process_count()
+    if jax.device_count() != each * n:
+        raise processes.AgreedError(
+            f"each process must have as many devices as the others, got {each} here and {jax.device_count()} in {n}"
+        )
+    processes.largest(0)  # connects them while all are here; later some may read data for longer than gloo waits
+
+
+def was_lost(error: Exception) -> bool:
+    """Return whether an error of a program is that it no longer reaches another process."""
+    return any(word in str(error) for word in ("Gloo", "NCCL", "Connection reset", "coordination service"))
+
+
+def leave(status: int) -> None:
+    """End this process at once if the others do not end with it, so that JAX ends them; else do nothing.
+
+    At its usual end it would wait for them, and they wait for it.
+    """
+    if processes.count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _keep_for_results(stdout: int | None) -> None:
@@ -106,12 +130,17 @@ def _check_free(port: int) -> None:
     """Raise ValueError if another program listens at the port, which would end JAX without a line."""
     import socket
 
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a run that just ended leaves it
-        try:
-            one.bind(("", port))
-        except OSError:
-            raise ValueError(f"port {port} of --coordinator is in use on this machine: choose another one") from None
+    for family in (socket.AF_INET, *[socket.AF_INET6] * socket.has_ipv6):
+        with socket.socket(family) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a run that just ended leaves it
+            try:
+                one.bind(("", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    continue  # this machine has no such addresses
+                raise ValueError(
+                    f"port {port} of --coordinator is in use on this machine: choose another one"
+                ) from None
 
 
 def _explained(error: Exception) -> str:

@@ -31,6 +31,9 @@ class Deadline:
             self._timer.cancel()
 
     def _end(self) -> None:
-        line = f"{self._name}error: no report for {self._seconds:g} s: another process is stuck (--report-seconds)\n"
+        line = (
+            f"{self._name}error: no report for {self._seconds:g} s: another process is stuck, or reports take longer "
+            "than --report-seconds\n"
+        )
         os.write(2, line.encode())
         os._exit(1)

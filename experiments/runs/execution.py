@@ -23,6 +23,9 @@ from experiments.runs.page import write_run_page
 from experiments.runs.study import Study
 from experiments.runs.tensorboard import EventFile, check_installed
 
+_OF_A_PROCESS = ("COORDINATOR", "PROCESS", "DEVICE_IDS")
+"""In the names of variables of JAX that differ between processes."""
+
 
 class PlannedRun:
     """A run before it has a folder. The study calls it to create the folder, once options and data are checked.
@@ -53,32 +56,39 @@ class PlannedRun:
         self._events: EventFile | None = None
 
     def __call__(self, files: Iterable[Path] = ()) -> RunFolder:
+        environment = importlib.import_module("experiments.runs.environment").describe_environment(files)
+        self._check_equal(environment)
+        path = processes.from_first(lambda: self._begin(lambda: self.open_folder(environment)))
+        if self.folder is None:
+            self._begin(lambda: FollowedFolder(Path(path)))
+        return self.folder
+
+    def _begin(self, make: Callable[[], RunFolder]) -> str:
+        """Make the folder, and return its path for the other processes."""
         with delay_signals():
-            self.folder = self._opened(importlib.import_module("experiments.runs.environment"), files)
+            self.folder = make()
             if self.options.tensorboard and self.folder.writes:
                 self._events = EventFile(self.folder.path)
                 self.folder.listeners.append(self._events)
             if self.checkpoints:
                 self.checkpoints.begin(self.folder.path)
                 self.folder.checkpoints = self.checkpoints.of
-        return self.folder
+            return str(self.folder.path.absolute())
 
-    def _opened(self, described: Any, files: Iterable[Path]) -> RunFolder:
-        """Open the folder in the first process, and follow it in the others; all have the same code, options and data.
-
-        Raises:
-          ValueError: if they have not.
-        """
-        environment, opened = described.describe_environment(files), []
-        digests = {"code": environment["versions"], "options": self._recorded(), "data": environment["data"]}
+    def _check_equal(self, environment: dict[str, Any]) -> None:
+        """Raise ValueError unless all processes have the same experiment, code, options, environment and data."""
+        digests = {
+            "experiment": self.study.name,
+            "code": environment["versions"],
+            "options": self._recorded(),
+            "variables": {
+                name: value
+                for name, value in environment["environment"].items()
+                if name.startswith(("JAX_", "XLA_")) and not any(word in name for word in _OF_A_PROCESS)
+            },
+            "data": environment["data"],
+        }
         processes.check_equal({what: json.dumps(one, sort_keys=True) for what, one in digests.items()})
-
-        def open_first():
-            opened.append(self.open_folder(environment))
-            return str(opened[0].path.absolute())
-
-        path = processes.from_first(open_first)
-        return opened[0] if opened else FollowedFolder(Path(path))
 
     def _recorded(self) -> dict[str, Any]:
         """Return the options as config.json has them: without those that no result depends on."""
@@ -120,6 +130,8 @@ def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
     deadline = Deadline(run.options.report_seconds, processes.name())
     run.checkpoints = RunCheckpoints(run.options.checkpoint_every, run.options.keep, log, deadline)
     divergences = importlib.import_module("experiments.runs.divergence").log_divergences(log)
+    if processes.count() > 1:
+        deadline.extend()
     with run.checkpoints.stopping_at_one(), divergences:
         try:
             run.study.run(run.options, run)
@@ -133,6 +145,7 @@ def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
                 _write_failure(run, error)
             raise
         finally:
+            deadline.cancel()
             run.close()
         with contextlib.suppress(Stopped):  # everything is written already
             run.folder.finish()

@@ -21,11 +21,12 @@ class Stopped(KeyboardInterrupt):
     Attributes:
       signum: the signal.
       at_once: whether to stop without saving the checkpoints of ended trainings.
+      agreed: whether all processes stop at the same report, if there are several.
     """
 
-    def __init__(self, signum: int, at_once: bool = False) -> None:
+    def __init__(self, signum: int, at_once: bool = False, agreed: bool = False) -> None:
         super().__init__(signum)
-        self.signum, self.at_once = signum, at_once
+        self.signum, self.at_once, self.agreed = signum, at_once, agreed
 
 
 @contextmanager

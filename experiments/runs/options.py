@@ -34,7 +34,8 @@ class ProcessOptions(CacheOptions):
     process: Number = None
     """Which of them this is, from 0; process 0 writes the run's folder."""
     report_seconds: float = 1800.0
-    """Of several processes: seconds without a report after which one ends, since another one is stuck."""
+    """Of several processes: seconds without a report after which all end, since one is stuck. A report is made after
+    some epochs, which must not take as long."""
 
 
 PROCESS_OPTIONS = ("coordinator", "processes", "process", "report_seconds")

@@ -60,7 +60,7 @@ class CheckpointStore:
             self._manager = self._opened(plain)
 
     def _opened(self, folder: Path) -> ocp.CheckpointManager:
-        own = _own_process()
+        own = _this_process_alone()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=self._keep, cleanup_tmp_directories=True, create=False, multiprocessing_options=own
         )
@@ -191,7 +191,7 @@ def decoded(arrays: dict[str, np.ndarray], about: dict[str, Any], start: Any) ->
         raise ValueError(f"it has no {error}: is it of another training?") from None
 
 
-def _own_process() -> ocp.options.MultiprocessingOptions:
+def _this_process_alone() -> ocp.options.MultiprocessingOptions:
     """Return options for a process that reads or writes alone: what it saves is whole in each of several."""
     if jax.process_count() == 1:
         return ocp.options.MultiprocessingOptions()

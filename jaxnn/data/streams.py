@@ -146,6 +146,11 @@ def of_one_size(
                     "steps_per_epoch"
                 )
             if first is None:
+                if own_rows and number_of_examples(batch) % multiple:
+                    raise ValueError(
+                        f"the rows of a process must be a multiple of its {multiple} devices, got "
+                        f"{number_of_examples(batch)} in the first batch: choose another batch size"
+                    )
                 first = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), tuple(batch[:2]))
             yield _padded(batch, -(-number_of_examples(first) // multiple) * multiple)
         if number < 0:

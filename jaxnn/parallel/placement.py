@@ -207,19 +207,22 @@ def gathered(leaf: Any) -> Any:
 
 
 def own_devices(mesh: Mesh) -> int:
-    """Return how many devices of the data axis are those of this process.
+    """Return over how many devices this process splits its rows.
 
     Raises:
-      ValueError: if processes have different numbers of them.
+      ValueError: if processes have different numbers of them, or the same rows.
     """
-    processes = len({device.process_index for device in mesh.devices.flat})
-    n = mesh.shape[data_axis(mesh)]
-    if n % processes:
+    axis = data_axis(mesh)
+    of_each: dict[int, set[int]] = {}  # the places on the axis of each process
+    for place, device in np.ndenumerate(mesh.devices):
+        of_each.setdefault(device.process_index, set()).add(place[mesh.axis_names.index(axis)])
+    n = mesh.shape[axis]
+    if any(len(places) * len(of_each) != n for places in of_each.values()):
         raise ValueError(
-            f"the {n} devices of axis {data_axis(mesh)!r} must be equally many of each of the {processes} processes: "
-            "without own_rows, each passes all rows"
+            f"the {n} places of axis {axis!r} must be equally many in each of the {len(of_each)} processes, and none "
+            "in two of them: without own_rows, each passes all rows"
         )
-    return n // processes
+    return n // len(of_each)
 
 
 def is_shared(leaf: Any) -> bool:

@@ -15,7 +15,7 @@ from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
 from jaxnn.optim.nonfinite import skip_nonfinite, skips
 from jaxnn.parallel.placement import gathered, put
-from jaxnn.population.memory import bytes_of, is_of_several_processes, that_fit
+from jaxnn.population.memory import bytes_of, is_of_several_processes, least, that_fit
 from jaxnn.train.arguments import check_not_traced
 from jaxnn.train.carries import start_of
 from jaxnn.train.divergence import Divergence, first_not_finite
@@ -268,14 +268,15 @@ class PopulationExecutor:
         """Return the number of members on each device, at most the given one."""
         one = jax.eval_shape(plan.start, jax.tree.map(lambda leaf: leaf[0], hyperparameters), self._data)
         # A state goes in, and another comes out.
-        shared, least = bytes_of(self._data), 2 * bytes_of(one)
-        fit = that_fit(partial(self._needed, plan, hyperparameters, epochs), most, memory, shared, least)
+        shared, needed = bytes_of(self._data), 2 * bytes_of(one)
+        fit = that_fit(partial(self._needed, plan, hyperparameters, epochs), most, memory, shared, needed)
+        fit = least(fit, self._mesh.devices.tolist())
         if fit == 0 or (chunk is not None and fit < most):
             who = "one member does" if fit == 0 else f"a chunk of {chunk} members does"
             fix = "train on smaller batches, or fewer examples" if fit == 0 else f"at most {fit} fit on each device"
             raise ValueError(
                 f"{who} not fit into the {memory / 1e6:.3g} MB that a device has for this: the data take "
-                f"{shared / 1e6:.3g} MB, a member's params and optimizer {least / 2e6:.3g} MB twice, the rest depends "
+                f"{shared / 1e6:.3g} MB, a member's params and optimizer {needed / 2e6:.3g} MB twice, the rest depends "
                 f"on the batch; {fix}"
             )
         return fit

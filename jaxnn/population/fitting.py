@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import promote_large_integers
-from jaxnn.constraints import Count, Function, Instance, ListOf, Nothing, OneOf, checked
+from jaxnn.constraints import Constraint, Count, Function, Instance, ListOf, Nothing, OneOf, checked
 from jaxnn.data.batches import Batch, number_of_examples
 from jaxnn.data.examples import check_batch
 from jaxnn.data.weights import check_weight
@@ -142,6 +142,7 @@ def fit_population(
     hyperparameters, _ = as_members(hyperparameters)
     data = jax.tree.map(promote_large_integers, _checked(member, hyperparameters, x, y))
     devices = jax.devices() if devices is None else devices
+    _DEVICES.check("devices", devices)
     size, shuffle = batch_size or number_of_examples(data), None if batch_size is None else shuffle
     plan = Plan(member, gradients, size, shuffle, on_nan == "skip", stats_decay)
     executor = PopulationExecutor(
@@ -164,6 +165,17 @@ def fit_population(
     )
     outcome = outcome._replace(state=jax.device_put(outcome.state))
     return Population(hyperparameters, outcome.state.params, *outcome, averages_value(outcome.state.stats))
+
+
+def _of_one_process_or_all(devices: Sequence[Device]) -> bool:
+    return len({device.process_index for device in devices}) in (1, jax.process_count())
+
+
+_DEVICES = Constraint(
+    "devices of one process, or of all",
+    fix="all processes make the same calls, so that one without a device would wait for ever",
+    test=_of_one_process_or_all,
+)
 
 
 class _PopulationTraining:

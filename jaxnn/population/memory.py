@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
-from jax.experimental.multihost_utils import process_allgather
 
 from jaxnn.typing import Device, PyTree
 
@@ -14,14 +13,22 @@ def is_of_several_processes(devices: Sequence[Device]) -> bool:
     return len({device.process_index for device in devices}) > 1
 
 
+def least(n: int, devices: Sequence[Device]) -> int:
+    """Return the least of the numbers of all processes, if the devices are those of several."""
+    if not is_of_several_processes(devices):
+        return n
+    from jax.experimental.multihost_utils import process_allgather
+
+    return int(process_allgather(np.int32(n)).min())
+
+
 def free_bytes(devices: Sequence[Device]) -> int | None:
-    """Return nine tenths of the bytes that are free on a device of each process; `None` if it reports no limit."""
+    """Return nine tenths of the bytes that are free on a device of this process; `None` if it reports no limit."""
     own = next((device for device in devices if device.process_index == jax.process_index()), devices[0])
     stats = own.memory_stats() or {}
-    free = int(0.9 * (stats["bytes_limit"] - stats.get("bytes_in_use", 0))) if "bytes_limit" in stats else None
-    if free is not None and is_of_several_processes(devices):
-        return int(process_allgather(np.float64(free)).min())
-    return free
+    if "bytes_limit" not in stats:
+        return None
+    return int(0.9 * (stats["bytes_limit"] - stats.get("bytes_in_use", 0)))
 
 
 def that_fit(needed: Callable[[int], int], most: int, memory: int, shared: int, least: int) -> int:

@@ -112,8 +112,9 @@ def fit_stream(
       mesh: the devices to train on, as in `fit`: the rows of each batch are split over the data axis, filled up with
         examples of weight 0 to equal parts. `None` for the mesh on which the params lie, or one device.
       own_rows: whether the batches of each process have its own rows only, as those of `host_batches(process=...)`:
-        process i of n has the i-th of n equal parts of every batch, and all have equally many batches. By default each
-        passes the whole batch.
+        process i of n has the i-th of n equal parts of every batch, a multiple of its devices. All have equally many
+        batches, as many times in the `Sequences` of each, and the same normalizer or none. By default each passes the
+        whole batch.
 
     Returns:
       A `Fit`. With the batches that `fit` would draw, the same as `fit` returns.
@@ -154,7 +155,8 @@ def fit_stream(
     """
     check_not_inside("fit_stream", params, key)
     mesh = mesh_of(params) if mesh is None else mesh
-    _WITH_MESH.check("own_rows", own_rows and (mesh is None or has_carry(objective)))
+    _WITH_MESH.check("own_rows", own_rows and mesh is None)
+    _WITHOUT_CARRY.check("own_rows", own_rows and has_carry(objective))
     rows_of_each = 1 if mesh is None else own_devices(mesh) if own_rows else mesh.shape[data_axis(mesh)]
     many = _MANY if steps_per_epoch is None else np.inf
     batches = of_one_size(by_epoch(batches, steps_per_epoch), many, rows_of_each, own_rows)
@@ -243,11 +245,8 @@ class _StreamTraining(SingleTraining):
 
 
 _MANY = 10_000
-_WITH_MESH = Constraint(
-    "False without a mesh, and for an objective with a carry",
-    fix="mesh=jaxnn.parallel.make_mesh()",
-    test=lambda lacks: not lacks,
-)
+_WITH_MESH = Constraint("False without a mesh", fix="mesh=jaxnn.parallel.make_mesh()", test=lambda without: not without)
+_WITHOUT_CARRY = Constraint("False for an objective with a carry", test=lambda carried: not carried)
 
 
 class _Part(NamedTuple):

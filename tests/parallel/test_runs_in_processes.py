@@ -122,7 +122,10 @@ def test_ctrl_c_in_one_stops_both_at_the_same_report_and_both_resume(tmp_path):
     started[1].send_signal(signal.SIGINT)
     found = ended(started)
     assert [status for status, *_ in found] == [130, 130]
-    assert all(lines[-1].endswith(f"resume {run}") or "resume" in lines[-1] for *_, lines in found)
+    for i, (_, _, lines) in enumerate(found):
+        command, _, how = lines[-1].partition(", with ")
+        assert command.startswith("process 1: " * i + "error: interrupted; to continue: ")
+        assert command.endswith(f"/{run.name}") and how == "the same --coordinator, --processes and --process"
     stopped = len(lines_of(run))
     assert [status for status, *_ in both(folders[1], "resume", str(run))] == [0, 0]
     assert lines_of(run) == lines_of(run_of(folders[0])) and stopped < len(lines_of(run))
@@ -143,9 +146,35 @@ def test_a_lost_process_ends_the_other_and_the_run_resumes_in_one(lost, signum, 
         started[lost].kill()
         ended(started)
     assert started[1 - lost].returncode != 0 and time.monotonic() - began < ENDED_WITHIN
-    assert errors.strip()
+    # Either its connection is closed, or JAX names it, if it is not the coordinator, by its number in a line.
+    named = f"unhealthy (stopped sending heartbeats):\n{lost}\n" in errors
+    assert "error: another process was lost (" in errors or named or (lost == 0 and "coordination" in errors)
     (alone,) = ended([start(tmp_path, "resume", str(run))])
     assert alone[0] == 0 and len(lines_of(run)) == 3 * EPOCHS
+
+
+@pytest.mark.full
+def test_a_damaged_checkpoint_is_set_aside_once_and_the_run_resumes(tmp_path):
+    address = f"localhost:{free_port()}"
+    started = [start(tmp_path, *LONG, process=i, address=address) for i in range(2)]
+    run = wait_for_reports(tmp_path, 3)
+    started[0].send_signal(signal.SIGINT)
+    assert [status for status, *_ in ended(started)] == [130, 130]
+    newest = max((run / "checkpoints").glob("*/*/about"), key=lambda path: path.stat().st_mtime_ns)
+    (newest / "metadata").write_text("{}")
+    found = both(tmp_path, "resume", str(run))
+    assert [status for status, *_ in found] == [0, 0], found
+    assert sum("is damaged, and was set aside" in line for _, _, lines in found for line in lines) == 1
+    assert len(lines_of(run)) == 3 * EPOCHS
+
+
+@pytest.mark.full
+def test_another_experiment_is_one_line_in_both(tmp_path):
+    address = f"localhost:{free_port()}"
+    sweeps = [("sweep", name, "--epochs", "1") for name in ("breast-cancer", "digits")]
+    found = ended([start(tmp_path, *argv, process=i, address=address) for i, argv in enumerate(sweeps)])
+    for status, out, lines in found:
+        assert (status, out) == (2, "") and "must have the same experiment, got another from process 1" in lines[-1]
 
 
 @pytest.mark.full
@@ -168,8 +197,9 @@ def test_a_process_too_few_is_one_line(tmp_path):
     for process in (0, 1):
         address = f"localhost:{free_port()}"
         ((status, out, lines),) = ended([start(tmp_path, *SHORT, process=process, address=address, code=code)])
-        assert (status, out) == (2, "")
-        assert lines[-1].startswith("error: the processes could not be connected: not all 2 were there within 3 s")
+        assert (status, out, len(lines)) == (2, "", 1)
+        line = "error: the processes could not be connected: not all 2 were there within 3 s"
+        assert lines[0].startswith("process 1: " * process + line)
 
 
 @pytest.mark.full
@@ -179,7 +209,25 @@ def test_a_port_in_use_is_one_line(tmp_path):
         taken.listen()
         address = f"localhost:{taken.getsockname()[1]}"
         ((status, out, lines),) = ended([start(tmp_path, *SHORT, process=0, address=address)])
-    assert (status, out) == (2, "") and "in use" in lines[-1]
+    assert (status, out, len(lines)) == (2, "", 1) and "in use" in lines[0]
+
+
+@pytest.mark.full
+def test_a_process_that_is_stuck_ends_both(tmp_path):
+    """It sleeps where it should train, and is alive to JAX."""
+    code = (
+        "import sys, time; from experiments.runs import processes; fit = processes.fit_stream\n"
+        "def slow(*given, **plan):\n"
+        "    if not processes.is_first(): time.sleep(120)\n"
+        "    return fit(*given, **plan)\n"
+        "processes.fit_stream = slow\n"
+        "from experiments.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    address, began = f"localhost:{free_port()}", time.monotonic()
+    argv = (*SHORT, "--report-seconds", "15")
+    found = ended([start(tmp_path, *argv, process=i, address=address, code=code) for i in range(2)])
+    assert all(status not in (0, 130) for status, *_ in found) and time.monotonic() - began < 90
+    assert any("error: no report for 15 s: another process is stuck" in line for *_, lines in found for line in lines)
 
 
 @pytest.mark.parametrize(
