@@ -88,7 +88,7 @@ def numbers(value):
     return ([value], []) if isinstance(value, int | float) else ([], [value])
 
 
-@pytest.mark.representatives("adding")
+@pytest.mark.full
 @pytest.mark.parametrize("argv", [SHORT, POPULATION], ids=["adding", "sweep"])
 def test_a_run_in_two_processes_is_that_of_one(argv, tmp_path):
     folders = [tmp_path / name for name in ("one", "two")]
