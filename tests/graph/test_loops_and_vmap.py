@@ -135,6 +135,7 @@ def test_layers_are_found_under_vmap():
     assert [row.layer for row in g.flow()] == ["params[0]", "params[1]"]
 
 
+@pytest.mark.full
 def test_a_long_loop_is_not_unrolled_and_is_correct():
     xs = normal((300,)) / 10
     g = check(lambda x: lax.scan(lambda c, t: (c * 0.99 + t, None), x, xs)[0] ** 2, 1.0)

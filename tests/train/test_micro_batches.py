@@ -71,6 +71,7 @@ def test_a_normalizer_and_a_regularizer():
     same(results(CASES["softmax"], micro_batches=3, **given), results(CASES["softmax"], **given))
 
 
+@pytest.mark.full
 def test_a_batch_normalization_sees_a_part_at_a_time():
     network = jaxnn.chain(nn.batch_norm(), jaxnn.dense(3))
     loss = jaxnn.softmax_cross_entropy()
