@@ -73,12 +73,12 @@ class RunCheckpoints:
             return resumed
 
         def save(make, ended):
-            if ended and not _same_report(checkpoint := whole(make()), resumed):
+            if ended and not _same_report(checkpoint := taken(make), resumed):
                 self._ended[training] = checkpoint
             due = bool(self._every) and time.monotonic() - self._written >= self._every
             signum, due = processes.largest(self._signum or 0, due)
             if signum or due:
-                self._write(self._ended if ended else self._ended | {training: whole(make())})
+                self._write(self._ended if ended else self._ended | {training: taken(make)})
             # Last, since a signal is delayed until here, also one that came while this was written.
             self._training = not ended
             self._extend()
@@ -92,6 +92,10 @@ class RunCheckpoints:
 
         def whole(tree):
             return jax.tree.map(jaxnn.parallel.gathered, tree) if several else tree
+
+        def taken(make):
+            made = make()  # a tree's dictionaries, such as reports, would come back in another order
+            return made._replace(state=whole(made.state), best_state=whole(made.best_state))
 
         return jaxnn.Checkpointer(load, save)
 

@@ -93,7 +93,9 @@ def fit_stream(*args: Any, evaluate: Callable[..., Any] | None = None, **plan: A
         def measure(*observed):
             return evaluate(*jax.tree.map(gathered, observed))
 
-    return jax.tree.map(gathered, jaxnn.fit_stream(*args, evaluate=measure, mesh=make_mesh(), **plan))
+    fit = jaxnn.fit_stream(*args, evaluate=measure, mesh=make_mesh(), **plan)
+    params, state, stats = jax.tree.map(gathered, (fit.params, fit.state, fit.stats))
+    return fit._replace(params=params, state=state, stats=stats)
 
 
 def _sent(data: bytes) -> bytes:
