@@ -72,9 +72,7 @@ def repeat(rest: list[str], argv: list[str]) -> int:
         return error(reason)
     status = _execute(lambda: run)
     # A run that failed can be repeated too: the repetition fails in the same way.
-    if status not in (0, 1):
-        return status
-    if not run.folder.writes:
+    if status not in (0, 1) or not run.folder.writes:
         return status
     verdict = module.judge(options.run, run.folder.path)
     print(*verdict.lines, sep="\n")
@@ -127,16 +125,17 @@ def _execute(plan: Callable[[], PlannedRun | None]) -> int:
         raise
     except Exception as reason:
         # Once the data are accepted, a ValueError is a bug in the program, and needs its traceback.
-        if not isinstance(reason, ValueError | OSError) or (isinstance(reason, ValueError) and run and run.folder):
-            if processes.count() > 1:
-                if connection.was_lost(reason):
-                    lost = " ".join(str(reason).split())
-                    error(f"another process was lost ({lost}){_how_to_resume(run)}")
-                else:
-                    traceback.print_exc()
-                connection.leave(1)
+        accepted = bool(run and run.folder)
+        is_bug = not isinstance(reason, OSError) and (accepted or not isinstance(reason, ValueError))
+        if not is_bug:
+            status = error(f"{describe_error(reason)}{_how_to_resume(run)}")
+        elif processes.count() == 1:
             raise
-        status = error(f"{describe_error(reason)}{_how_to_resume(run)}")
+        elif connection.was_lost(reason):
+            status = error(f"another process was lost ({reason}){_how_to_resume(run)}", 1)
+        else:
+            traceback.print_exc()
+            status = 1
         connection.leave(status)
         return status
     print(terminal.wrap(f"results in {run.folder.path}, summarized in {PAGE}"))

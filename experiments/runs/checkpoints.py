@@ -1,6 +1,7 @@
 """Schedule the checkpoints of a run, and stop the run at one if a signal arrives. `orbax_store` stores them."""
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -31,11 +32,12 @@ class RunCheckpoints:
       every: the seconds between checkpoints, and before the first; 0 for no checkpoints.
       keep: the number of latest checkpoints that are kept per training.
       log: called with a line about each problem with a checkpoint.
-      deadline: of the next report, if there are several processes.
+      deadline: of the next report; none by default.
     """
 
     def __init__(self, every: float, keep: int, log: Callable[[str], None], deadline: Deadline | None = None) -> None:
-        self._every, self._keep, self._log, self._deadline = every, keep, log, deadline
+        self._every, self._keep, self._log = every, keep, log
+        self._deadline = deadline or Deadline(math.inf)
         self._folder: Path | None = None
         self._written = time.monotonic()
         self._ended: dict[str, jaxnn.train.Checkpoint] = {}
@@ -64,7 +66,7 @@ class RunCheckpoints:
             # Orbax is slow to import: only at the first checkpoint.
             self._stores[training] = None
             start = whole(start)
-            self._extend()
+            self._deadline.extend()
             self._stop_if(*processes.largest(self._signum or 0))
             # One process decides which checkpoint is valid, and all resume from it.
             resumed = self._found(training, start) if not several else self._found_by_first(training, start)
@@ -81,17 +83,15 @@ class RunCheckpoints:
                 self._write(self._ended if ended else self._ended | {training: taken(make)})
             # Last, since a signal is delayed until here, also one that came while this was written.
             self._training = not ended
-            self._extend()
+            self._deadline.extend()
             if due and not signum:
                 (signum,) = processes.largest(self._signum or 0)
             self._stop_if(signum)
 
-        import jax  # slow to import, so not for --help
-
         import jaxnn
 
         def whole(tree):
-            return jax.tree.map(jaxnn.parallel.gathered, tree) if several else tree
+            return jaxnn.parallel.gathered(tree) if several else tree
 
         def taken(make):
             made = make()  # a tree's dictionaries, such as reports, would come back in another order
@@ -122,13 +122,8 @@ class RunCheckpoints:
         """Stop at a report if one of the processes has received a signal."""
         if signum:
             self.write_ended()
-            if self._deadline:
-                self._deadline.cancel()
+            self._deadline.cancel()
             raise Stopped(signum, agreed=True)
-
-    def _extend(self) -> None:
-        if processes.count() > 1 and self._deadline:
-            self._deadline.extend()
 
     def write_ended(self) -> None:
         """Save the trainings that ended since the last checkpoint, and wait for it."""

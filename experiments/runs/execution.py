@@ -127,11 +127,10 @@ def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
     bug, can be resumed.
     """
     stopwatch = importlib.import_module("experiments.runs.timing").Stopwatch()
-    deadline = Deadline(run.options.report_seconds, processes.name())
+    deadline = Deadline(run.options.report_seconds)
     run.checkpoints = RunCheckpoints(run.options.checkpoint_every, run.options.keep, log, deadline)
     divergences = importlib.import_module("experiments.runs.divergence").log_divergences(log)
-    if processes.count() > 1:
-        deadline.extend()
+    deadline.extend()
     with run.checkpoints.stopping_at_one(), divergences:
         try:
             run.study.run(run.options, run)

@@ -79,8 +79,6 @@ def check_equal(digests: dict[str, str]) -> None:
 
 def fit_stream(*args: Any, evaluate: Callable[..., Any] | None = None, **plan: Any) -> Any:
     """Train as `jaxnn.fit_stream` does, on the devices of all processes; what comes back is whole in each of them."""
-    import jax
-
     import jaxnn
     from jaxnn.parallel import gathered, make_mesh
 
@@ -91,10 +89,10 @@ def fit_stream(*args: Any, evaluate: Callable[..., Any] | None = None, **plan: A
 
         @functools.wraps(evaluate)
         def measure(*observed):
-            return evaluate(*jax.tree.map(gathered, observed))
+            return evaluate(*gathered(observed))
 
     fit = jaxnn.fit_stream(*args, evaluate=measure, mesh=make_mesh(), **plan)
-    params, state, stats = jax.tree.map(gathered, (fit.params, fit.state, fit.stats))
+    params, state, stats = gathered((fit.params, fit.state, fit.stats))
     return fit._replace(params=params, state=state, stats=stats)
 
 

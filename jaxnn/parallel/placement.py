@@ -189,20 +189,24 @@ def put_own(leaf: Any, sharding: NamedSharding) -> Array:
     return jax.make_array_from_process_local_data(sharding, _as_in_programs(leaf))
 
 
-def gathered(leaf: Any) -> Any:
-    """Return the whole array in each process: NumPy if it lies on devices of several processes, unchanged if not.
+def gathered(tree: PyTree) -> PyTree:
+    """Return whole arrays in each process: NumPy for those on devices of several processes, the others unchanged.
 
     All processes call it, since each sends its part.
 
     Example:
       >>> import jax.numpy as jnp
-      >>> gathered(jnp.arange(3)).tolist()
+      >>> gathered({"W": jnp.arange(3)})["W"].tolist()
       [0, 1, 2]
     """
+    return jax.tree.map(_gathered, tree)
+
+
+def _gathered(leaf: Any) -> Any:
     if not is_shared(leaf):
         return leaf
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(gathered(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+        return jax.random.wrap_key_data(_gathered(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
     return np.asarray(put(leaf, NamedSharding(leaf.sharding.mesh, PartitionSpec())))
 
 

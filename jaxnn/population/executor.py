@@ -250,15 +250,15 @@ class PopulationExecutor:
         fresh = ~np.asarray(gathered(finite)) & ~stopped
         if fresh.any():
             given = (before, self._put(h), self._data, self._order)
-            guarded, guarded_losses, _ = jax.tree.map(gathered, self._run_guarded(epochs, *given))
+            guarded, guarded_losses, _ = gathered(self._run_guarded(epochs, *given))
             at = np.asarray(guarded.step)
             kept = np.arange(losses[0].size) < (at - self.steps)[:, None]
             losses[fresh] = np.where(kept.reshape(losses.shape), guarded_losses, np.nan)[fresh]
-            after = select(fresh, guarded._replace(step=after.step), jax.tree.map(gathered, after))
+            after = select(fresh, guarded._replace(step=after.step), gathered(after))
             self.stopped_at[mine[fresh]] = at[fresh]
         if stopped.any():
             losses[stopped] = np.nan
-            after = select(stopped, *jax.tree.map(gathered, (before._replace(step=after.step), after)))
+            after = select(stopped, *gathered((before._replace(step=after.step), after)))
         self._states[i] = self._kept(after)
         return losses
 
@@ -306,7 +306,7 @@ class PopulationExecutor:
         return self._put(state._replace(step=()))._replace(step=self._put(state.step, _SHARED))
 
     def _kept(self, state: TrainState) -> TrainState:
-        return state if len(self._h) == 1 else jax.device_get(jax.tree.map(gathered, state))
+        return state if len(self._h) == 1 else jax.device_get(gathered(state))
 
 
 def _is_key(leaf: Any) -> bool:

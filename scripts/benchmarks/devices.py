@@ -10,7 +10,6 @@ Exits with 1 if an epoch takes more than 1.1 times that of one device, a loss of
 
 import argparse
 import math
-import re
 import sys
 import time
 from statistics import median
@@ -22,21 +21,10 @@ import numpy as np
 
 import jaxnn
 from jaxnn.parallel import make_mesh, place_rows, place_whole
+from scripts.benchmarks.collectives import GATHERS, reduced_bytes
 
 LIMIT, CLOSE = 1.1, 1e-4
 SIZES, EXAMPLES, BATCH = (784, 512, 512, 10), 51_200, 1024
-GATHERS = ("all-gather", "all-to-all", "collective-permute", "reduce-scatter")
-
-
-def reduced_bytes(program: str) -> int:
-    """Return the bytes of the results of all reductions in a compiled program's text."""
-    total = 0
-    for line in program.splitlines():
-        shapes, found, _ = line.partition(" all-reduce(")
-        if found:
-            for bits, sizes in re.findall(r"[fsu](\d+)\[([\d,]*)\]", shapes.partition("=")[2]):
-                total += int(bits) // 8 * math.prod(int(size) for size in sizes.split(",") if size)
-    return total
 
 
 def prepared(devices: int, shards: int | None) -> tuple[Any, Any, Any]:

@@ -97,11 +97,18 @@ def newest_run(runs: Path) -> Path:
 
 def kill(running: subprocess.Popen, runs: Path, seconds: float, in_writing: bool) -> bool:
     """Kill a process after these seconds, or at the next checkpoint after them; return False if it ended before."""
+    if not reached([running], runs, seconds, in_writing):
+        return False
+    running.kill()
+    return running.wait() == -signal.SIGKILL
+
+
+def reached(running: list[subprocess.Popen], runs: Path, seconds: float, in_writing: bool) -> bool:
+    """Wait these seconds, or for the next checkpoint after them; return False if a process ended before."""
     end = time.monotonic() + seconds
-    while running.poll() is None:
+    while all(one.poll() is None for one in running):
         if time.monotonic() >= end and (not in_writing or any(runs.glob(f"*/checkpoints/*/{WRITING}"))):
-            running.kill()
-            return running.wait() == -signal.SIGKILL
+            return True
         time.sleep(0.0005)
     return False
 

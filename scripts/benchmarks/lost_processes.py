@@ -22,7 +22,7 @@ import numpy as np
 
 from experiments.cli.repeat import compare
 from experiments.runs.folder import METRICS, UNFINISHED
-from scripts.benchmarks.faults import ROOT, WRITING, newest_run, show
+from scripts.benchmarks.faults import ROOT, WRITING, newest_run, reached, show
 from scripts.benchmarks.processes import free_port
 
 TRAINING = "run adding --n-steps 20 --units 8 --epochs 20"
@@ -63,12 +63,7 @@ def ended(started: list[subprocess.Popen]) -> list[tuple[int, str]]:
 
 def kill_one(started: list[subprocess.Popen], runs: Path, seconds: float, in_writing: bool, which: int) -> Lost | None:
     """Kill a process after these seconds, or at the next checkpoint after them; `None` if the run ended before."""
-    end = time.monotonic() + seconds
-    while all(one.poll() is None for one in started):
-        if time.monotonic() >= end and (not in_writing or any(runs.glob(f"*/checkpoints/*/{WRITING}"))):
-            break
-        time.sleep(0.0005)
-    else:
+    if not reached(started, runs, seconds, in_writing):
         return None
     started[which].kill()
     began = time.monotonic()

@@ -27,7 +27,7 @@ from jax.experimental.multihost_utils import sync_global_devices
 import jaxnn
 from jaxnn import nn
 from jaxnn.parallel import make_mesh, place_rows, place_whole
-from scripts.benchmarks.devices import GATHERS, reduced_bytes
+from scripts.benchmarks.collectives import GATHERS, reduced_bytes
 
 CLOSE = 1e-4
 SHARDS, EXAMPLES, BATCH = 4, 12_800, 256

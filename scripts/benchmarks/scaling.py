@@ -25,10 +25,11 @@ import argparse
 import itertools
 import json
 import math
-import re
 import subprocess
 import sys
 from typing import NamedTuple
+
+from scripts.benchmarks.collectives import results_of
 
 SIZES, BATCH = (4096,) * 5, 65_536
 COUNTS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -36,7 +37,7 @@ UTILIZATION = 0.5
 SPLIT = "split params"
 PLANS = ("data parallel", SPLIT)
 SECONDS = 600
-_COLLECTIVES = {"all-reduce": 2.0, "all-gather": 1.0, "reduce-scatter": 1.0}
+_SENT = {"all-reduce": 2, "all-gather": 1, "reduce-scatter": 1}
 
 
 class Chip(NamedTuple):
@@ -71,24 +72,11 @@ class Compiled(NamedTuple):
     @property
     def sent(self) -> float:
         """Bytes that a device sends in a step, in a ring."""
-        return sum(_COLLECTIVES[kind] * size for kind, size in self.results.items()) * (1 - 1 / self.devices)
+        return sum(_SENT[kind] * size for kind, size in self.results.items()) * (1 - 1 / self.devices)
 
     def steps_per_second(self, chip: Chip) -> float:
         """Return the steps per second, from the rates of a chip."""
         return 1 / (self.flops / (UTILIZATION * chip.flops) + self.sent / chip.link)
-
-
-def results_of(program: str, devices: int) -> dict[str, int]:
-    """Return the bytes of the results of each kind of collective in a compiled program's text."""
-    total = dict.fromkeys(_COLLECTIVES, 0)
-    for line in program.splitlines():
-        found = re.search(rf" ({'|'.join(_COLLECTIVES)})(-start)?\(", line)
-        if found:
-            shapes, kind = line[: found.start()].partition("=")[2], found[1]
-            for bits, sizes in re.findall(r"[fsu](\d+)\[([\d,]*)\]", shapes):
-                whole = devices if kind == "reduce-scatter" else 1
-                total[kind] += int(bits) // 8 * whole * math.prod(int(n) for n in sizes.split(",") if n)
-    return total
 
 
 def compile_step(devices: int, plan: str) -> Compiled:

@@ -1,6 +1,6 @@
 """What a program sends, read from its text."""
 
-from scripts.benchmarks.devices import reduced_bytes
+from scripts.benchmarks.collectives import reduced_bytes
 
 PROGRAM = """
   %x = f32[2,3]{1,0} parameter(0)

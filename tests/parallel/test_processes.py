@@ -1,22 +1,16 @@
 """Two processes that train together give what one does, each with all rows or its own ones."""
 
 import json
-import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from scripts.benchmarks.processes import free_port
 from tests.helpers.sources import ROOT
 
 CLOSE = dict(rtol=1e-4, atol=1e-5)
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("localhost", 0))
-        return one.getsockname()[1]
 
 
 def run(n, part):

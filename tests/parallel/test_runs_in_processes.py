@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 
@@ -13,8 +12,8 @@ import numpy as np
 import pytest
 
 from experiments.cli.main import main
-from tests.helpers.sources import ROOT
-from tests.parallel.test_processes import free_port
+from scripts.benchmarks.processes import free_port
+from tests.helpers import commands
 
 SHORT = ("run", "adding", "--n-steps", "6", "--units", "4", "--epochs", "1")
 EPOCHS = 12
@@ -29,15 +28,7 @@ def start(folder, *argv, process=None, processes=2, address=None, code=None):
     if process is not None:
         several = ("--coordinator", address, "--processes", str(processes), "--process", str(process))
     command = ["-m", "experiments"] if code is None else ["-c", code]
-    return subprocess.Popen(
-        [sys.executable, *command, *argv, *several],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return commands.start([sys.executable, *command, *argv, *several], folder)
 
 
 def ended(started, seconds=200):

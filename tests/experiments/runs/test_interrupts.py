@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import commands
 from tests.helpers.caches import own_cache
 
 pytestmark = pytest.mark.usefixtures("interruptible")
@@ -28,15 +29,7 @@ def cached(tmp_path_factory):
 
 def interrupted(folder, moment, *argv, signum=signal.SIGINT, times=1, command=PYTHON):
     """Start a command, signal its process group after `moment` seconds; return its status and lines on stderr."""
-    running = subprocess.Popen(
-        [*command, *argv],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    running = commands.start([*command, *argv], folder, subprocess.DEVNULL)
     time.sleep(moment)
     for _ in range(times):
         with contextlib.suppress(ProcessLookupError):
