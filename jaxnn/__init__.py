@@ -4,7 +4,7 @@ What people type most is here; each package holds the rest of its family:
 
 - `jaxnn.nn`: layers and the combinators that make layers of layers; `jaxnn.functional`: their pure functions
 - `jaxnn.losses`, `jaxnn.regularizers`, `jaxnn.metrics`
-- `jaxnn.models`: networks with their losses, and params in and out
+- `jaxnn.models`: networks with their losses, files of them, and params in and out
 - `jaxnn.data`: batches, splits, standardization, streams, augmentation
 - `jaxnn.optim`: optimizers and schedules by name, loss scaling, skipping what is not finite
 - `jaxnn.train`: objectives, steps, epochs, `fit` and `fit_stream`, checkpoints, early stopping
@@ -21,7 +21,7 @@ from jaxnn.data import Batch, split, standardize
 from jaxnn.factories.decorator import factory
 from jaxnn.losses import Loss, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from jaxnn.metrics import accuracy
-from jaxnn.models import Model, logistic_regression, mlp
+from jaxnn.models import Model, load, logistic_regression, mlp, save
 from jaxnn.nn import (
     Layer,
     chain,
@@ -97,6 +97,7 @@ __all__ = [
     "l1",
     "l2",
     "leaky_relu",
+    "load",
     "logistic_regression",
     "losses",
     "make_step",
@@ -114,6 +115,7 @@ __all__ = [
     "remat",
     "repeat",
     "residual",
+    "save",
     "sigmoid",
     "sigmoid_cross_entropy",
     "silu",

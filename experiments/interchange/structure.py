@@ -17,7 +17,7 @@ from experiments.interchange.tables import Table
 from experiments.networks.spec import LayersSpec, NetworkSpec
 from experiments.readers.errors import printable
 from experiments.readers.suggestions import suggest
-from jaxnn.models.io import network_from_json
+from jaxnn.models.calls_as_json import network_from_json
 from jaxnn.models.model import shapes_of_params
 from jaxnn.nn.activations import ACTIVATIONS
 from jaxnn.typing import Shape

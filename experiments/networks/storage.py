@@ -19,8 +19,8 @@ from experiments.networks.tables import in_shape_of, shape_of_row
 from experiments.readers.errors import InvalidFileError, check_file, path_inside
 from experiments.readers.suggestions import EXPECTED_RUN, suggest_run
 from experiments.runs.folder import UNFINISHED
+from jaxnn.models.calls_as_json import network_from_json, network_to_json
 from jaxnn.models.feedforward import OUTPUTS
-from jaxnn.models.io import network_from_json, network_to_json
 from jaxnn.typing import Shapes
 
 SUFFIX = ".safetensors"

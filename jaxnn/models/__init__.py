@@ -3,8 +3,8 @@
 from jaxnn.models.arrays import params_from_arrays, params_to_arrays
 from jaxnn.models.convolutional import lenet, resnet
 from jaxnn.models.feedforward import OutputName, logistic_regression, mlp
-from jaxnn.models.io import Saved, load, save
 from jaxnn.models.model import Model
+from jaxnn.models.storage import Saved, load, save
 
 __all__ = [
     "Model",

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "metrics": {"data"},
     "parallel": set(),
     "optim": set(),
-    "models": {"nn", "losses"},
+    "models": {"data", "nn", "losses"},
     "train": {"data", "nn", "losses", "parallel", "regularizers", "optim"},
     "population": {"data", "optim", "parallel", "train"},
     "contrib": {"data", "nn", "models", "optim", "train"},
@@ -80,12 +80,12 @@ EFFECTS = {
     "jaxnn/gradcheck/deadlines.py": {"signal"},
     "jaxnn/gradcheck/typed_options.py": {"importlib", "sys"},
     "jaxnn/gradcheck/tracebacks.py": {"logging"},
-    "jaxnn/models/io.py": {"os", "pathlib", "zipfile"},
+    "jaxnn/models/storage.py": {"hashlib", "os", "pathlib", "safetensors"},
 }
 USES_OPTAX = {"optim", "train", "population", "contrib"}
 # What is imported only when it is asked for, and need not be installed.
 OPTIONAL = {"jaxnn/graph/rendering/networkx.py": {"networkx"}}
-EXPERIMENTS_ONLY = {"experiments", "h5py", "matplotlib", "PIL", "pandas", "rich", "safetensors", "sklearn", "tyro"}
+EXPERIMENTS_ONLY = {"experiments", "h5py", "matplotlib", "PIL", "pandas", "rich", "sklearn", "tyro"}
 
 SOURCES = sorted(path for path in (ROOT / "jaxnn").rglob("*.py") if path != ROOT / "jaxnn" / "__init__.py")
 
@@ -143,13 +143,13 @@ def test_import_loads_nothing_of_the_experiments():
     assert not loaded & EXPERIMENTS_ONLY
 
 
-def test_import_loads_jaxnn_alone_beside_jax_and_optax():
+def test_import_loads_jaxnn_alone_beside_its_dependencies():
     program = "import sys, jax, optax; before = {*sys.modules}; import jaxnn; print(*{*sys.modules} - before)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
     assert "jaxnn.train.fitting" in loaded
     # jax.scipy.ndimage, say, is not loaded by `import jax`.
-    assert {name.split(".")[0] for name in loaded} <= {"jaxnn", "jax"}
+    assert {name.split(".")[0] for name in loaded} <= {"jaxnn", "jax", "safetensors"}
 
 
 PACKAGES = [name for name in jaxnn.__all__ if isinstance(getattr(jaxnn, name), ModuleType)]

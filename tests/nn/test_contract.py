@@ -200,7 +200,7 @@ def test_an_embedding_starts_by_name():
     assert not np.any(nn.embedding(5, 4, "zeros").init(KEY, shaped(dtype="int32"))[0]["E"])
     as_dense = np.asarray(nn.embedding(500, 64, "lecun").init(KEY, shaped(dtype="int32"))[0]["E"])
     assert abs(as_dense.std() - 1 / 8) < 2e-3
-    assert jaxnn.models.io.network_from_json(jaxnn.models.io.network_to_json(layer)) == layer
+    assert jaxnn.models.calls_as_json.network_from_json(jaxnn.models.calls_as_json.network_to_json(layer)) == layer
     with pytest.raises(ValueError, match=r"init must be one of \['lecun', 'normal', 'zeros'\] or a function, got 'he'"):
         nn.embedding(5, 4, "he")
 

@@ -13,7 +13,7 @@ import pytest
 import jaxnn
 from jaxnn import graph, nn
 from jaxnn.models import load, params_from_arrays, params_to_arrays, save
-from jaxnn.models.io import network_from_json, network_to_json
+from jaxnn.models.calls_as_json import network_from_json, network_to_json
 from jaxnn.nn.boundaries import call_forward
 from tests.helpers.programs import TOLERANCE, compiled, hand, same, same_in_bfloat16
 from tests.helpers.registry import LayerCase, normal
@@ -267,9 +267,9 @@ def test_it_is_stored_and_compared_as_the_call_that_made_it(tmp_path):
     assert again == tied == network_from_json(network_to_json(tied)) and hash(again) == hash(tied)
     assert tied != nn.tied(SQUARE, "2/W", "0/W") and tied != nn.tied(SQUARE, "0/b", "2/b") and tied != SQUARE
     params, _ = tied.init(KEY, (4,))
-    save(tmp_path / "net.npz", tied, params)
-    loaded = load(tmp_path / "net.npz")
-    assert loaded.network == tied
+    save(tmp_path / "net.safetensors", tied, params)
+    loaded = load(tmp_path / "net.safetensors")
+    assert loaded.model == tied
     jax.tree.map(np.testing.assert_array_equal, loaded.params, params)
 
 

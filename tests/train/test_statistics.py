@@ -301,8 +301,8 @@ def test_fit_and_a_member_of_a_population_agree_on_two_outputs():
 @pytest.mark.full
 def test_two_inputs_and_two_outputs_are_saved_loaded_and_predict(tmp_path):
     result = TRAININGS["fit"](2)
-    save(tmp_path / "network.npz", BRANCHED, result.params, result.stats)
-    network, params, stats = load(tmp_path / "network.npz")
+    save(tmp_path / "network.safetensors", BRANCHED, result.params, result.stats)
+    network, params, stats, *_ = load(tmp_path / "network.safetensors")
     assert network == BRANCHED
     equal(network.infer(params, stats, INPUTS), BRANCHED.infer(result.params, result.stats, INPUTS))
     evaluated = jaxnn.objective(network, LOSS).evaluate(params, stats, jaxnn.Batch(INPUTS, TARGETS))

@@ -12,7 +12,7 @@ from experiments.runs.folder import UNFINISHED, RunFolder
 from experiments.studies.translation.networks import Translator, translate
 from experiments.studies.translation.subwords import UNKNOWN, encoded, read_subwords
 
-NETWORK, SUBWORDS, DECODING = "network.npz", "subwords.model", "decoding.json"
+NETWORK, SUBWORDS, DECODING = "network.safetensors", "subwords.model", "decoding.json"
 _MOST_BYTES = 2**28
 MOST_CHARACTERS = 1000
 """Of a sentence to translate."""
@@ -24,7 +24,7 @@ def save_translator(translator: Translator, model: bytes, beams: int, length_pen
     """Write the network, the model of its subwords, and how it translates."""
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / NETWORK
-        jaxnn.models.save(path, translator.network, jax.device_get(translator.params))
+        jaxnn.save(path, translator.network, jax.device_get(translator.params))
         folder.write_bytes(NETWORK, path.read_bytes())
     folder.write_bytes(SUBWORDS, model)
     decoding = {"beams": beams, "length_penalty": length_penalty, "longest": translator.longest}
@@ -45,7 +45,7 @@ def load_translator(run: Path) -> tuple[Translator, int, float]:
         check_file(path, _MOST_BYTES)
     of_network, of_subwords, of_decoding = paths
     try:
-        saved = jaxnn.models.load(of_network)
+        saved = jaxnn.load(of_network)
         subwords = read_subwords(of_subwords.read_bytes())
         decoding = read_json(of_decoding, _MOST_BYTES)
         beams, longest = (_count(decoding, name) for name in ("beams", "longest"))
@@ -54,7 +54,7 @@ def load_translator(run: Path) -> tuple[Translator, int, float]:
             raise ValueError(f"length_penalty must be at least 0 and finite, got {length_penalty}")
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidFileError(f"{run} is damaged: {error}") from None
-    return Translator(saved.network, saved.params, subwords, longest), beams, length_penalty
+    return Translator(saved.model, saved.params, subwords, longest), beams, length_penalty
 
 
 def _count(decoding: dict, name: str) -> int:

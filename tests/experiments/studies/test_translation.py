@@ -274,7 +274,7 @@ def test_a_sentence_must_be_one(made, argv, message, capsys):
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["network.npz", "subwords.model", "decoding.json"])
+@pytest.mark.parametrize("name", ["network.safetensors", "subwords.model", "decoding.json"])
 @pytest.mark.parametrize("content", [b"", b"{}", b"\0" * 100, None])
 def test_a_damaged_run_is_one_line(made, name, content, tmp_path, capsys):
     for path in made.iterdir():
