@@ -95,6 +95,8 @@ def as_json(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"call": _named(path, call.factory, "a factory"), "args": args, "kwargs": kwargs}
     if isinstance(value, jax.ShapeDtypeStruct):
         return {"shape": list(value.shape), "of": jnp.dtype(value.dtype).name}
+    if is_dtype(value):
+        return {"dtype": jnp.dtype(value).name}
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, _PLAIN):
@@ -108,8 +110,6 @@ def as_json(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"dict": {name: as_json(f"{path}/{name}", one, arrays) for name, one in value.items()}}
     if isinstance(value, Sequences):
         return {"sequences": [as_json(f"{path}/{i}", one, arrays) for i, one in enumerate(value)]}
-    if is_dtype(value):
-        return {"dtype": jnp.dtype(value).name}
     return _array_as_json(path, value, arrays)
 
 

@@ -11,7 +11,7 @@ import jaxnn
 from experiments.networks.spec import LayersSpec, NetworkSpec
 from experiments.networks.storage import StoredNetwork, encode, load_from_run
 from experiments.networks.storage import load as load_network
-from jaxnn.models.io import network_to_json
+from jaxnn.models.calls_as_json import network_to_json
 
 
 @pytest.fixture
