@@ -16,6 +16,7 @@ from jaxnn.factories.representation import shown
 from jaxnn.losses.loss import Loss
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.shapes import from_hashable, hashable
+from jaxnn.nn.summaries import summary
 from jaxnn.typing import Array, ArrayLike, Key, Params, Shapes, Statistics
 
 
@@ -61,6 +62,10 @@ class Model(NamedTuple):
         if isinstance(jax.random.key_data(key), Tracer):
             return self.network.init(key, self.in_shape)[0]
         return _init_program(self.network, hashable(self.in_shape))(key)
+
+    def summary(self) -> str:
+        """Return a table of the network's layers, their shapes, params and cost, as `jaxnn.nn.summary` does."""
+        return summary(self.network, self.in_shape)
 
     @checked(params=ParamsTree(), x=ArrayTree())
     def outputs(self, params: Params, x: ArrayLike, stats: Statistics = ()) -> Array:
