@@ -64,6 +64,7 @@ def fit_population(
     memory: int | None = None,
     on_nan: NanPolicy = "stop",
     stats_decay: float = 0.99,
+    progress: bool = False,
 ) -> Population:
     """Train n members on the same data, each as `fit` would train it alone, all in one compiled program.
 
@@ -116,6 +117,7 @@ def fit_population(
       memory: bytes of a device to use. By default those that it reports as free, as GPUs do.
       on_nan: "stop" or "skip", as in `fit`, each member for itself.
       stats_decay: as in `fit`.
+      progress: whether to show a progress bar, as in `fit`, with the means over the members.
 
     Returns:
       A `Population`.
@@ -162,6 +164,7 @@ def fit_population(
         callback=callback,
         early_stopping=early_stopping,
         checkpoints=checkpoints,
+        progress=progress,
     )
     outcome = outcome._replace(state=jax.device_put(outcome.state))
     return Population(hyperparameters, outcome.state.params, *outcome, averages_value(outcome.state.stats))

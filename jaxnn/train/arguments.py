@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from jaxnn.constraints import Call, Count, Function, Instance, Nothing, OneOf, UpTo
+from jaxnn.constraints import Call, Count, Flag, Function, Instance, Nothing, OneOf, UpTo
 from jaxnn.constraints.objects import signature_of
 from jaxnn.train.checkpoints import Checkpointer
 from jaxnn.train.early_stopping import EarlyStopping
@@ -75,6 +75,7 @@ LOOP = {
     "early_stopping": Instance(EarlyStopping, "a jaxnn.EarlyStopping", "EarlyStopping('dev_loss')") | Nothing(),
     "checkpoints": Instance(Checkpointer, "a jaxnn.Checkpointer(restore, save)") | Nothing(),
     "on_nan": OneOf(get_args(NanPolicy)),
+    "progress": Flag(),
 }
 """The constraints of the arguments that all trainings have."""
 

@@ -103,6 +103,7 @@ def fit(
     checkpoints: Checkpointer | None = None,
     shards: int | None = None,
     mesh: Mesh | None = None,
+    progress: bool = False,
 ) -> Fit:
     """Train on arrays, epoch by epoch, each epoch one compiled program.
 
@@ -150,6 +151,7 @@ def fit(
       mesh: the devices to train on, as `jaxnn.parallel.make_mesh()` returns them: rows are split over the data axis,
         params are whole on each device unless they lie on the mesh already. `None` for the mesh on which data or params
         lie, or one device.
+      progress: whether to show a progress bar with the latest report, in a terminal (on stderr) or a notebook.
 
     Returns:
       A `Fit`. On a mesh its params and state lie there.
@@ -211,6 +213,7 @@ def fit(
         callback=callback,
         early_stopping=early_stopping,
         checkpoints=checkpoints,
+        progress=progress,
     )
     return make_result(outcome)
 

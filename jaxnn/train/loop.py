@@ -15,6 +15,7 @@ import numpy as np
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer, restored
 from jaxnn.train.divergence import Divergence, warn_of_divergence
 from jaxnn.train.early_stopping import EarlyStopping
+from jaxnn.train.progress import progress_bar
 from jaxnn.train.reports import make_report
 from jaxnn.train.steps import TrainState
 from jaxnn.typing import Array
@@ -108,6 +109,7 @@ def run(
     callback: Callable[[dict[str, Any]], bool | None] | None,
     early_stopping: EarlyStopping | None,
     checkpoints: Checkpointer | None,
+    progress: bool,
 ) -> Outcome:
     """Train until every training has ended; the arguments are those of `fit`.
 
@@ -119,6 +121,7 @@ def run(
       callback: called with each report; a true value stops all trainings.
       early_stopping: ends each training by its own values, and returns it to its best state.
       checkpoints: restores once, and saves after each report.
+      progress: whether to show a progress bar.
 
     Returns:
       An `Outcome`.
@@ -146,29 +149,33 @@ def run(
 
     if checkpoints is not None and ((stopped_by != "").all() or done == epochs):
         checkpoints.save(snapshot, True)
-    while (stopped_by == "").any() and done < epochs:
-        n = min(report_every, epochs - done)
-        advanced = training.advance(n)
-        losses.append(advanced.losses)
-        fresh = (stopped_by == "") & (advanced.diverged_at >= 0)
-        diverged_at[fresh], stopped_by[fresh] = advanced.diverged_at[fresh], "divergence"
-        running = stopped_by == ""
-        # A population has a report of every epoch that was begun, in which a member that diverged has NaN.
-        if running.any() or training.shape:
-            done += n
-            report = make_report(done, training, advanced.last_epoch, running, evaluate)
-            history.append(report)
-            if early_stopping is not None:
-                improved = running & early_stopping.improves(report, _values_at(history, early_stopping.monitor, best))
-                if improved.any():
-                    best_state = select(improved, training.state, best_state)
-                    best[improved] = len(history) - 1
-                stopped_by[running & (len(history) - 1 - best >= early_stopping.patience)] = "patience"
-            if callback is not None and callback(report):
-                stopped_by[running] = "callback"
-            training.stop(stopped_by != "")
-        if checkpoints is not None:
-            checkpoints.save(snapshot, (stopped_by != "").all() or done == epochs)
+    with progress_bar(epochs, done, progress) as show:
+        while (stopped_by == "").any() and done < epochs:
+            n = min(report_every, epochs - done)
+            advanced = training.advance(n)
+            losses.append(advanced.losses)
+            fresh = (stopped_by == "") & (advanced.diverged_at >= 0)
+            diverged_at[fresh], stopped_by[fresh] = advanced.diverged_at[fresh], "divergence"
+            running = stopped_by == ""
+            # A population has a report of every epoch that was begun, in which a member that diverged has NaN.
+            if running.any() or training.shape:
+                done += n
+                report = make_report(done, training, advanced.last_epoch, running, evaluate)
+                history.append(report)
+                show(report)
+                if early_stopping is not None:
+                    improved = running & early_stopping.improves(
+                        report, _values_at(history, early_stopping.monitor, best)
+                    )
+                    if improved.any():
+                        best_state = select(improved, training.state, best_state)
+                        best[improved] = len(history) - 1
+                    stopped_by[running & (len(history) - 1 - best >= early_stopping.patience)] = "patience"
+                if callback is not None and callback(report):
+                    stopped_by[running] = "callback"
+                training.stop(stopped_by != "")
+            if checkpoints is not None:
+                checkpoints.save(snapshot, (stopped_by != "").all() or done == epochs)
     last = training.state
     divergences = _explained(training, last, diverged_at)
     stopped_by[stopped_by == ""] = "epochs"

@@ -69,6 +69,7 @@ def fit_stream(
     checkpoints: Checkpointer | None = None,
     mesh: Mesh | None = None,
     own_rows: bool = False,
+    progress: bool = False,
 ) -> Fit:
     """Train as `fit` does, on batches from an iterator: from files, a generator, a memory map.
 
@@ -115,6 +116,7 @@ def fit_stream(
         process i of n has the i-th of n equal parts of every batch, a multiple of its devices. All have equally many
         batches, as many times in the `Sequences` of each, and the same normalizer or none. By default each passes the
         whole batch.
+      progress: whether to show a progress bar, as in `fit`.
 
     Returns:
       A `Fit`. With the batches that `fit` would draw, the same as `fit` returns.
@@ -186,6 +188,7 @@ def fit_stream(
         callback=callback,
         early_stopping=early_stopping,
         checkpoints=checkpoints,
+        progress=progress,
     )
     return make_result(outcome)
 

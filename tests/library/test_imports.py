@@ -85,6 +85,8 @@ EFFECTS = {
 USES_OPTAX = {"optim", "train", "population", "contrib"}
 # What is imported only when it is asked for, and need not be installed.
 OPTIONAL = {"jaxnn/graph/rendering/networkx.py": {"networkx"}}
+# What shows a training to a person.
+SHOWS = {"jaxnn/train/progress.py": {"tqdm"}}
 EXPERIMENTS_ONLY = {"experiments", "h5py", "matplotlib", "PIL", "pandas", "rich", "sklearn", "tyro"}
 
 SOURCES = sorted(path for path in (ROOT / "jaxnn").rglob("*.py") if path != ROOT / "jaxnn" / "__init__.py")
@@ -106,7 +108,7 @@ def test_room_imports_only_what_it_may(path):
 def test_room_is_pure(path):
     outside = {name.split(".")[0] for name in imports(path)} - {"jaxnn"}
     room = {"optax"} if room_of(path) in USES_OPTAX else set()
-    named = {name for table in (DOORS, OPTIONAL, EFFECTS, WARNS) for name in table.get(source_name(path), ())}
+    named = {name for table in (DOORS, OPTIONAL, EFFECTS, SHOWS, WARNS) for name in table.get(source_name(path), ())}
     assert outside <= OUTSIDE | room | named
 
 
