@@ -1,8 +1,10 @@
-"""Accuracy, error rate, log loss, confusion matrix: pure functions, also inside compiled programs.
+"""Accuracy, log loss, confusion matrix, precision, recall and F1: pure functions, also inside compiled programs.
 
 All of them take example weights, of which only the ratios affect a mean. An example of weight 0 has no influence, for
 any label or prediction. If all weights are 0, a mean is undefined, and NaN is returned.
 """
+
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -115,3 +117,53 @@ def confusion_matrix(predicted: ArrayLike, y: ArrayLike, classes: int, weight: A
         raise ValueError(f"predicted and y must both be labels (m,), got {found.shape} and {labels.shape}")
     place = class_numbers(labels, classes), class_numbers(found, classes)
     return sums_at((classes, classes), place, weight)
+
+
+class ClassScores(NamedTuple):
+    """How well each class is found, (classes,) each.
+
+    Attributes:
+      precision: of the examples that are predicted as the class, the fraction that is right; 0 without any.
+      recall: of the examples of the class, the fraction that is predicted as it; 0 without any.
+      f1: the harmonic mean of both; its mean over the classes is the macro F1.
+      support: the number of examples of the class; with weights, their sum.
+    """
+
+    precision: Array
+    recall: Array
+    f1: Array
+    support: Array
+
+
+@checked(classes=Count())
+def class_scores(predicted: ArrayLike, y: ArrayLike, classes: int, weight: ArrayLike | None = None) -> ClassScores:
+    """Compute precision, recall and F1 = 2 P R/(P + R) of each class.
+
+    Args:
+      predicted: labels, (m,), 0 to classes-1.
+      y: true labels, (m,), 0 to classes-1.
+      classes: number of classes.
+      weight: example weights (m,); all 1 by default.
+
+    Returns:
+      A `ClassScores`. An example whose label is not a class is not counted.
+
+    Raises:
+      ValueError: as `confusion_matrix`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> scores = class_scores(jnp.array([0, 1, 1, 1]), jnp.array([0, 0, 1, 1]), 2)
+      >>> print(scores.precision, scores.recall, scores.f1)
+      [1.        0.6666667] [0.5 1. ] [0.6666667 0.8      ]
+
+    Source: van Rijsbergen, "Information Retrieval", 1979, chapter 7.
+    """
+    counts = confusion_matrix(predicted, y, classes, weight)
+    support = counts.sum(axis=1)
+    right, found, there = (a.astype(jnp.result_type(float)) for a in (jnp.diag(counts), counts.sum(axis=0), support))
+    precision, recall, f1 = (
+        jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1), 0)
+        for part, whole in ((right, found), (right, there), (2 * right, found + there))
+    )
+    return ClassScores(precision, recall, f1, support)

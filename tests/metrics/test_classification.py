@@ -192,3 +192,20 @@ def test_non_numeric_labels_raise(labels, message):
 def test_lists_are_measured_as_arrays():
     assert jaxnn.accuracy([0, 1, 1], [0, 1, 0], [1.0, 1.0, 2.0]) == 0.5
     assert jaxnn.metrics.log_loss([0.5, 0.5], [0, 1]) == jaxnn.metrics.log_loss(np.array([0.5, 0.5]), np.array([0, 1]))
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT, np.arange(50) % 2])
+def test_class_scores_are_scikit_learns(weight):
+    got = jaxnn.metrics.class_scores(PREDICTED, Y, 4, weight)
+    expected = sklearn.metrics.precision_recall_fscore_support(Y, PREDICTED, sample_weight=weight)
+    np.testing.assert_allclose(np.stack(got), np.stack(expected), rtol=1e-5)
+    macro = sklearn.metrics.f1_score(Y, PREDICTED, average="macro", sample_weight=weight)
+    np.testing.assert_allclose(got.f1.mean(), macro, rtol=1e-5)
+
+
+def test_class_scores_of_a_class_that_is_absent_are_0_also_side_by_side():
+    y, members = jnp.array([0, 0, 2]), jnp.array([[0, 0, 0], [0, 1, 2]])
+    got = compiled(jax.vmap(lambda predicted: jaxnn.metrics.class_scores(predicted, y, 3)))(members)
+    for i, predicted in enumerate(members):
+        expected = sklearn.metrics.precision_recall_fscore_support(y, predicted, labels=range(3), zero_division=0)
+        np.testing.assert_allclose(np.stack([a[i] for a in got]), np.stack(expected), rtol=1e-6)
