@@ -5,6 +5,7 @@ from jaxnn.train.checkpoints import Checkpoint, Checkpointer
 from jaxnn.train.divergence import Divergence, DivergenceWarning
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.epochs import make_epoch
+from jaxnn.train.evaluation import evaluator
 from jaxnn.train.fitting import Fit, fit
 from jaxnn.train.objectives import Objective, gradients_by, objective
 from jaxnn.train.statistics import Averages, empty_averages
@@ -22,6 +23,7 @@ __all__ = [
     "Objective",
     "TrainState",
     "empty_averages",
+    "evaluator",
     "fit",
     "fit_stream",
     "gradients_by",

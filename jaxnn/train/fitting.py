@@ -68,6 +68,11 @@ class Fit(NamedTuple):
     skipped: int = 0
     stats: Statistics = ()
 
+    @property
+    def curves(self) -> dict[str, np.ndarray]:
+        """Return each value of the history over the reports: "epoch", "step", "loss" and others, (reports,) each."""
+        return {name: np.array([report[name] for report in self.history]) for name in (self.history or [{}])[0]}
+
 
 @checked(
     objective=OBJECTIVE,

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "parallel": set(),
     "optim": set(),
     "models": {"data", "nn", "losses"},
-    "train": {"data", "nn", "losses", "parallel", "regularizers", "optim"},
+    "train": {"data", "nn", "losses", "metrics", "models", "parallel", "regularizers", "optim"},
     "population": {"data", "optim", "parallel", "train"},
     "contrib": {"data", "nn", "models", "optim", "train"},
     "decoding": {"nn"},
