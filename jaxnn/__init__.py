@@ -10,7 +10,7 @@ What people type most is here; each package holds the rest of its family:
 - `jaxnn.train`: objectives, steps, epochs, `fit` and `fit_stream`, checkpoints, early stopping
 - `jaxnn.parallel`: meshes of devices, rows split over them, params whole on each or split
 - `jaxnn.population`: many trainings in one program, cross-validation, learning curves
-- `jaxnn.decoding`, `jaxnn.gradcheck`, `jaxnn.graph`, `jaxnn.contrib`: imported when they are first used
+- `jaxnn.decoding`, `jaxnn.gradcheck`, `jaxnn.graph`, `jaxnn.plots`, `jaxnn.contrib`: imported when they are first used
 """
 
 from importlib import import_module
@@ -59,7 +59,7 @@ from jaxnn.train import (
 )
 
 if TYPE_CHECKING:
-    from jaxnn import contrib, decoding, gradcheck, graph
+    from jaxnn import contrib, decoding, gradcheck, graph, plots
 
 __version__ = "0.1.0"
 
@@ -109,6 +109,7 @@ __all__ = [
     "optim",
     "optimizer",
     "parallel",
+    "plots",
     "population",
     "regularizers",
     "relu",
@@ -135,6 +136,6 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker would take every name for defined
 
     def __getattr__(name: str) -> Any:
-        if name in ("contrib", "decoding", "gradcheck", "graph"):
+        if name in ("contrib", "decoding", "gradcheck", "graph", "plots"):
             return import_module(f"jaxnn.{name}")
         raise AttributeError(f"module 'jaxnn' has no attribute {name!r}")

@@ -10,7 +10,7 @@ from jaxnn.metrics.classification import (
     log_loss,
 )
 from jaxnn.metrics.error_analysis import ErrorAnalysis, analyze_errors
-from jaxnn.metrics.ranking import average_precision, roc_auc, top_k_accuracy
+from jaxnn.metrics.ranking import average_precision, roc_auc, roc_curve, top_k_accuracy
 from jaxnn.metrics.regression import mean_absolute_error, r_squared
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "r_squared",
     "reliability_curve",
     "roc_auc",
+    "roc_curve",
     "top_k_accuracy",
 ]

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.arrays import floats
 from jaxnn.constraints import Count, checked
@@ -42,6 +43,44 @@ def roc_auc(scores: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) ->
     Source: Fawcett, "An introduction to ROC analysis", 2006, section 7.
     """
     return _of_classes(_area_under_roc, scores, y, weight)
+
+
+def roc_curve(
+    scores: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the rates of false and of true positives at each threshold of the scores, for plots.
+
+    Args:
+      scores: higher for class 1, such as logits or probabilities: (m,) or (m, 1).
+      y: labels 0/1, (m,).
+      weight: example weights (m,); all 1 by default.
+
+    Returns:
+      (fpr, tpr, thresholds), NumPy arrays of one length: the rates of the examples with scores of at least each
+      threshold, from infinity down. NaN where a class has no weight.
+
+    Raises:
+      ValueError: if shapes do not fit, an argument is not an array of numbers, or weights are negative or not finite.
+
+    Example:
+      >>> fpr, tpr, thresholds = roc_curve([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+      >>> fpr.tolist(), tpr.tolist()
+      ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0])
+
+    Source: Fawcett, "An introduction to ROC analysis", 2006, algorithm 1.
+    """
+    weight = as_weight(weight, scores)
+    wide, y = (np.asarray(a, np.float64) for a in _scores(scores, y))
+    if wide.shape[1] > 1:
+        raise ValueError(f"scores must be of class 1, (m,) or (m, 1), got {np.shape(scores)}: pass a column of classes")
+    counts = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
+    s, y, counts = (a[counts > 0] for a in (wide[:, 0], y, counts))
+    thresholds, at = np.unique(s, return_inverse=True)
+    rates = []
+    for of_class in (y == 0, y == 1):
+        sums = np.bincount(at, counts * of_class, len(thresholds))[::-1].cumsum()
+        rates.append(np.append(0.0, sums) / (sums[-1] or np.nan))
+    return rates[0], rates[1], np.append(np.inf, thresholds[::-1])
 
 
 def average_precision(scores: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Array:

@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "contrib": {"data", "nn", "models", "optim", "train"},
     "decoding": {"nn"},
     "gradcheck": {"nn", "losses", "regularizers"},
+    "plots": {"metrics", "models", "train"},
     "graph": set(),
     "functional": {"nn", "losses"},
 }
@@ -84,6 +85,7 @@ EFFECTS = {
 }
 USES_OPTAX = {"optim", "train", "population", "contrib"}
 # What is imported only when it is asked for, and need not be installed.
+ROOM_OF = {"plots": {"matplotlib"}}
 OPTIONAL = {"jaxnn/graph/rendering/networkx.py": {"networkx"}}
 # What shows a training to a person.
 SHOWS = {"jaxnn/train/progress.py": {"tqdm"}}
@@ -107,7 +109,7 @@ def test_room_imports_only_what_it_may(path):
 @pytest.mark.parametrize("path", SOURCES, ids=source_name)
 def test_room_is_pure(path):
     outside = {name.split(".")[0] for name in imports(path)} - {"jaxnn"}
-    room = {"optax"} if room_of(path) in USES_OPTAX else set()
+    room = ({"optax"} if room_of(path) in USES_OPTAX else set()) | ROOM_OF.get(room_of(path), set())
     named = {name for table in (DOORS, OPTIONAL, EFFECTS, SHOWS, WARNS) for name in table.get(source_name(path), ())}
     assert outside <= OUTSIDE | room | named
 

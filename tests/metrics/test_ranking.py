@@ -38,6 +38,20 @@ def test_areas_are_scikit_learns(weight):
 
 
 @weights
+def test_the_curve_is_scikit_learns(weight):
+    got = metrics.roc_curve(SCORES, Y, weight)
+    counts = np.ones(M) if weight is None else weight
+    kept = counts > 0
+    expected = sklearn.metrics.roc_curve(
+        Y[kept], SCORES[kept].astype(np.float32), sample_weight=counts[kept], drop_intermediate=False
+    )
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+    with pytest.raises(ValueError, match="scores must be of class 1"):
+        metrics.roc_curve(PROBABILITIES, CLASSES)
+
+
+@weights
 def test_areas_of_classes_are_scikit_learns_means(weight):
     expected = sklearn.metrics.roc_auc_score(CLASSES, PROBABILITIES, multi_class="ovr", sample_weight=weight)
     np.testing.assert_allclose(metrics.roc_auc(PROBABILITIES, CLASSES, weight), expected, rtol=1e-5)
