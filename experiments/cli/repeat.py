@@ -42,7 +42,8 @@ def config_to_repeat(options: Options) -> RunConfig:
       ValueError, OSError: as `read_config` and `locate_data` do.
     """
     config = locate_data(read_config(options.run, find), options)
-    changed = {"runs_dir": options.runs_dir, "compilation_cache": options.compilation_cache, "tensorboard": False}
+    changed = {"runs_dir": options.runs_dir, "compilation_cache": options.compilation_cache}
+    changed |= {"tensorboard": False, "track": None}
     changed |= {name: getattr(options, name) for name in PROCESS_OPTIONS}
     return config._replace(options=replace(config.options, **changed))
 

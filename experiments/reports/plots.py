@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from jaxnn.plots.drawing import (
     COLORS,
+    Curve,
     draw_confusion,
     draw_curves,
     draw_decision_boundary,
@@ -17,6 +18,7 @@ from jaxnn.plots.drawing import (
 
 __all__ = [
     "COLORS",
+    "Curve",
     "draw_confusion",
     "draw_curves",
     "draw_decision_boundary",

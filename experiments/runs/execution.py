@@ -22,6 +22,7 @@ from experiments.runs.options import PROCESS_OPTIONS, RunOptions
 from experiments.runs.page import write_run_page
 from experiments.runs.study import Study
 from experiments.runs.tensorboard import EventFile, check_installed
+from experiments.runs.trackers import Tracked, find_tracker
 
 _OF_A_PROCESS = ("COORDINATOR", "PROCESS", "DEVICE_IDS")
 """In the names of variables of JAX that differ between processes."""
@@ -37,6 +38,7 @@ class PlannedRun:
 
     Attributes:
       folder: the run's, once it is created.
+      log: called with a line about each problem.
       moved: further arguments that `resume` needs, if the data were moved.
     """
 
@@ -50,10 +52,12 @@ class PlannedRun:
             )
         if options.tensorboard:
             check_installed()
+        self._tracker = None if options.track is None else find_tracker(options.track)
         self.study, self.options, self.command = study, options, command
         self.folder: RunFolder | None = None
         self.checkpoints: RunCheckpoints | None = None
-        self._events: EventFile | None = None
+        self.log: Callable[[str], None] = lambda line: None
+        self._listeners: list[EventFile | Tracked] = []
 
     def __call__(self, files: Iterable[Path] = ()) -> RunFolder:
         environment = importlib.import_module("experiments.runs.environment").describe_environment(files)
@@ -67,13 +71,20 @@ class PlannedRun:
         """Make the folder, and return its path for the other processes."""
         with delay_signals():
             self.folder = make()
-            if self.options.tensorboard and self.folder.writes:
-                self._events = EventFile(self.folder.path)
-                self.folder.listeners.append(self._events)
+            if self.folder.writes:
+                self._listen(self.folder)
             if self.checkpoints:
                 self.checkpoints.begin(self.folder.path)
                 self.folder.checkpoints = self.checkpoints.of
             return str(self.folder.path.absolute())
+
+    def _listen(self, folder: RunFolder) -> None:
+        """Send the metrics where the options state."""
+        if self.options.tensorboard:
+            self._listeners.append(EventFile(folder.path))
+        if self._tracker is not None:
+            self._listeners.append(Tracked(self._tracker, folder.path, self.log))
+        folder.listeners += self._listeners
 
     def _check_equal(self, environment: dict[str, Any]) -> None:
         """Raise ValueError unless all processes have the same experiment, code, options, environment and data."""
@@ -116,8 +127,8 @@ class PlannedRun:
 
     def close(self) -> None:
         """Flush the listeners."""
-        if self._events:
-            self._events.close()
+        for listener in self._listeners:
+            listener.close()
 
 
 def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
@@ -128,6 +139,7 @@ def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
     """
     stopwatch = importlib.import_module("experiments.runs.timing").Stopwatch()
     deadline = Deadline(run.options.report_seconds)
+    run.log = log
     run.checkpoints = RunCheckpoints(run.options.checkpoint_every, run.options.keep, log, deadline)
     divergences = importlib.import_module("experiments.runs.divergence").log_divergences(log)
     deadline.extend()

@@ -41,6 +41,8 @@ class ProcessOptions(CacheOptions):
 PROCESS_OPTIONS = ("coordinator", "processes", "process", "report_seconds")
 """Their names: config.json does not have them."""
 
+Tracker = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: none)")]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(ProcessOptions):
@@ -54,6 +56,8 @@ class RunOptions(ProcessOptions):
     """Number of latest checkpoints that are kept per training; those of a finished run are deleted."""
     tensorboard: bool = False
     """Also write the metrics as an event file for TensorBoard; needs tensorboardX."""
+    track: Tracker = None
+    """Also send the metrics to "mlflow", to "wandb" (offline), or to a function MODULE:FUNCTION(folder, config)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,13 @@ def other_values(declared):
         yield from ((name, values.get(kind, kind if isinstance(kind, str) else None)) for kind in kinds)
 
 
+class Sink:
+    """A tracker by its name, MODULE:FUNCTION."""
+
+    def __init__(self, folder, config):
+        pass
+
+
 @pytest.mark.representatives("ladder")
 @pytest.mark.parametrize("name", NAMES)
 def test_options_round_trip(name, tmp_path):
@@ -34,6 +41,7 @@ def test_options_round_trip(name, tmp_path):
     changes = [{}, *({option: value} for option, value in other_values(declared) if option not in apart)]
     assert len(changes) > len(fields(declared)) - len(apart)
     for change in changes:
+        change |= {"track": f"{__name__}:Sink"} if change.get("track") else {}
         options = replace(defaults, **change | {"tensorboard": False})
         folder = execution.PlannedRun(find(name), options, f"run {name}")()
         found = read_config(folder.path, find)
