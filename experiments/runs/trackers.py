@@ -140,7 +140,7 @@ class WandbSink:
         )
 
     def __call__(self, line: MetricsLine) -> None:
-        # Trainings of one run have steps of their own, and the steps of wandb only grow.
+        # Each training of a run counts its steps from 0, and the steps of wandb only grow.
         if values := scalars(line):
             self._run.log({**values, "/".join([*line.training, line.counted]): line.step})
 
