@@ -151,6 +151,8 @@ _OWN_DATA = "to classify new rows", "predict RUN FILE"
 
 def _how_to_resume(run: PlannedRun | None) -> str:
     if run and run.folder and run.folder.is_unfinished:
+        if run.study.not_repeatable:
+            return f"; {run.study.not_repeatable}"
         again = ", with the same --coordinator, --processes and --process" * (processes.count() > 1)
         return f"; to continue: {PROG} resume {shlex.join([str(run.folder.path), *run.moved])}{again}"
     return ""

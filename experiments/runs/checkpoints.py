@@ -125,6 +125,12 @@ class RunCheckpoints:
             self._deadline.cancel()
             raise Stopped(signum, agreed=True)
 
+    def report(self) -> None:
+        """Agree on stopping, with the other processes, unless a training that can be saved does so at its reports."""
+        if not self._training:
+            self._deadline.extend()
+            self._stop_if(*processes.largest(self._signum or 0))
+
     def write_ended(self) -> None:
         """Save the trainings that ended since the last checkpoint, and wait for it."""
         self._write(self._ended)
@@ -139,9 +145,9 @@ class RunCheckpoints:
     def stopping_at_one(self) -> AbstractContextManager[None]:
         """Let Ctrl-C and SIGTERM wait for the next report during a training; a second signal does not wait.
 
-        Before the run has a folder, signals are handled as before.
+        Before the run has a folder, signals are handled as before, unless other processes need the signal too.
         """
-        return raise_on_signal(self._interrupted, unless=lambda: self._folder is None)
+        return raise_on_signal(self._interrupted, unless=lambda: self._folder is None and processes.count() == 1)
 
     def _interrupted(self, signum: int) -> Stopped | None:
         # Of several processes none stops before the others have the signal, at the next report.

@@ -61,6 +61,7 @@ class PlannedRun:
         path = processes.from_first(lambda: self._begin(lambda: self.open_folder(environment)))
         if self.folder is None:
             self._begin(lambda: FollowedFolder(Path(path)))
+        processes.report()  # a signal that came while data were read
         return self.folder
 
     def _begin(self, make: Callable[[], RunFolder]) -> str:
@@ -131,9 +132,11 @@ def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
     run.checkpoints = RunCheckpoints(run.options.checkpoint_every, run.options.keep, log, deadline)
     divergences = importlib.import_module("experiments.runs.divergence").log_divergences(log)
     deadline.extend()
-    with run.checkpoints.stopping_at_one(), divergences:
+    agreeing = processes.at_each_report(run.checkpoints.report)
+    with run.checkpoints.stopping_at_one(), divergences, agreeing:
         try:
             run.study.run(run.options, run)
+            processes.report()  # a signal that came after the last one
             run.checkpoints.wait()
             times = str(stopwatch)  # once, so that the file has the printed times
             print(terminal.wrap(f"\n{times}"))

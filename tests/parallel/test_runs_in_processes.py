@@ -59,14 +59,23 @@ def lines_of(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+def wait_for(condition):
+    """Return what the condition returns, once that is true."""
+    for _ in range(2000):
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it does not become true")
+
+
 def wait_for_reports(folder, n=2):
     """Wait until a run has written some reports; return its folder."""
-    for _ in range(2000):
+
+    def reported():
         found = list((folder / "runs").glob("*/metrics.jsonl"))
-        if found and len(found[0].read_text().splitlines()) >= n:
-            return found[0].parent
-        time.sleep(0.05)
-    raise AssertionError("no reports")
+        return found and len(found[0].read_text().splitlines()) >= n and found[0].parent
+
+    return wait_for(reported)
 
 
 def numbers(value):
@@ -122,6 +131,58 @@ def test_ctrl_c_in_one_stops_both_at_the_same_report_and_both_resume(tmp_path):
     whole = run_of(folders[0])
     assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     assert stopped < len(lines_of(run))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("argv", "signum", "which"),
+    [
+        (("linear_collapse",), signal.SIGINT, 1),  # of single trainings
+        (("parity", "--bits", "4", "--iterations", "3000"), signal.SIGTERM, 0),  # of populations
+    ],
+    ids=["linear_collapse", "parity"],
+)
+def test_a_signal_in_one_stops_trainings_without_checkpoints_at_the_same_report(argv, signum, which, tmp_path):
+    code = (
+        "import atexit, sys; from experiments.runs import processes; report, reports = processes.report, []\n"
+        "processes.report = lambda: (reports.append(0), report())\n"
+        "atexit.register(lambda: print(len(reports), 'reports', file=sys.stderr))\n"
+        "from experiments.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    address = f"localhost:{free_port()}"
+    started = [start(tmp_path, "run", *argv, process=i, address=address, code=code) for i in range(2)]
+    wait_for(lambda: list(tmp_path.glob("runs/*/config.json")))
+    time.sleep(1)
+    started[which].send_signal(signum)
+    found = ended(started)
+    assert [status for status, *_ in found] == [128 + signum] * 2, found
+    run = run_of(tmp_path)
+    for i, (_, _, lines) in enumerate(found):
+        assert lines[-2].startswith("process 1: " * i + "error: interrupted; to continue: ") and run.name in lines[-2]
+        assert lines[-1] == found[0][2][-1] and lines[-1].endswith(" reports")
+    # The page is written, the folder is unlocked, and there is no result.
+    assert {path.name for path in run.iterdir()} == {".unfinished", "config.json", "report.html"}
+
+
+@pytest.mark.full
+def test_a_signal_while_another_process_reads_data_stops_both(tmp_path):
+    code = (
+        "import pathlib, sys, time; from experiments.runs import processes\n"
+        "from experiments.studies.linear_collapse import run; load = run.load\n"
+        "def slow():\n"
+        "    pathlib.Path(f'reading-{processes.name()}').touch()\n"
+        "    if not processes.is_first(): time.sleep(8)\n"
+        "    return load()\n"
+        "run.load = slow\n"
+        "from experiments.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    address = f"localhost:{free_port()}"
+    started = [start(tmp_path, "run", "linear_collapse", process=i, address=address, code=code) for i in range(2)]
+    wait_for(lambda: len(list(tmp_path.glob("reading-*"))) == 2)
+    started[0].send_signal(signal.SIGINT)
+    found = ended(started)
+    assert [status for status, *_ in found] == [130, 130], found
+    assert all("error: interrupted; to continue: " in lines[-1] for *_, lines in found)
 
 
 @pytest.mark.full
