@@ -133,6 +133,8 @@ def _execute(plan: Callable[[], PlannedRun | None]) -> int:
             raise
         elif connection.was_lost(reason):
             status = error(f"another process was lost ({reason}){_how_to_resume(run)}", 1)
+            for number in connection.lost():
+                error(f"process {number} was lost")
         else:
             traceback.print_exc()
             status = 1

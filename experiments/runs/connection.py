@@ -1,5 +1,6 @@
 """Connect a process with the others of a run, by JAX."""
 
+import contextlib
 import errno
 import functools
 import os
@@ -65,6 +66,27 @@ def connect(options: ProcessOptions) -> None:
 def was_lost(error: Exception) -> bool:
     """Return whether an error of a program is that it no longer reaches another process."""
     return any(word in str(error) for word in ("Gloo", "NCCL", "Connection reset", "coordination service"))
+
+
+def lost() -> list[int]:
+    """Return the numbers of the processes that were lost, as JAX finds after `HEARTBEAT_SECONDS`.
+
+    The list is empty if JAX does not say so, since another process is alive and does not ask. JAX may end this process
+    meanwhile, with lines that name those that were lost.
+    """
+    import jax
+    from jax.experimental.multihost_utils import live_devices
+
+    missing, found = {*range(jax.process_count())}, threading.Event()
+
+    def find():
+        with contextlib.suppress(Exception), live_devices(jax.devices()) as live:
+            missing.difference_update(device.process_index for device in live)
+            found.set()
+
+    # In a thread, since `live_devices` waits for the others without an end, also when its block ends.
+    threading.Thread(target=find, daemon=True).start()
+    return sorted(missing) if found.wait(2 * HEARTBEAT_SECONDS) else []
 
 
 def leave(status: int) -> None:
