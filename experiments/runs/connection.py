@@ -71,8 +71,8 @@ def was_lost(error: Exception) -> bool:
 def lost() -> list[int]:
     """Return the numbers of the processes that were lost, as JAX finds after `HEARTBEAT_SECONDS`.
 
-    The list is empty if JAX does not say so, since another process is alive and does not ask. JAX may end this process
-    meanwhile, with lines that name those that were lost.
+    The list is empty if JAX does not find them in time, as where one that is alive does not take part. JAX may end this
+    process meanwhile, with lines that name those that were lost.
     """
     import jax
     from jax.experimental.multihost_utils import live_devices

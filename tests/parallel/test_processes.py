@@ -76,3 +76,22 @@ def test_checkpoints_of_split_params_are_written_by_all_processes_and_restored(t
     assert alone["losses"][:12] == whole["losses"][:12]
     for a, b in zip(alone["params"], whole["params"], strict=True):
         np.testing.assert_allclose(a, b, **CLOSE)
+
+
+@pytest.mark.full
+def test_first_batches_that_differ_are_an_error_in_all_processes():
+    first, second = run(2, module="tests.parallel.unlike_rows")
+    same = "x float32 (8, 6), y int64 (8,), weight float64 (8,)"
+    for name, other in {
+        "rows": "x float32 (16, 6), y int64 (16,), weight float64 (16,)",
+        "targets": "x float32 (8, 6), y float32 (8, 3), weight float64 (8,)",
+        "normalizer": f"{same}, normalizer float64 16.0",
+    }.items():
+        words = f"the first batch must have the same arrays in each process, got {same} in process 0, but {other} in "
+        assert first.pop(name) == second.pop(name) == f"{words}process 1"
+    assert first.pop("losses") == second.pop("losses")
+    # What is an error in the second process alone ends the first one with the same words.
+    assert set(first) == set(second) == {"features", "file", "none"} and second["file"] == "no such file"
+    assert first == {
+        name: f"the first batch of process 1 must be valid, but there: {error}" for name, error in second.items()
+    }
