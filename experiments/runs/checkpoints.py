@@ -78,7 +78,12 @@ class RunCheckpoints:
             if ended and not _same_report(checkpoint := taken(make), resumed):
                 self._ended[training] = checkpoint
             due = bool(self._every) and time.monotonic() - self._written >= self._every
-            signum, due = processes.largest(self._signum or 0, due)
+            signum, due, some_ended, some_continue = processes.largest(self._signum or 0, due, ended, not ended)
+            if some_ended and some_continue:
+                raise processes.AgreedError(
+                    f"{training} ended in one process and continues in another, which compute other numbers: all must "
+                    "have equal processors"
+                )
             if signum or due:
                 self._write(self._ended if ended else self._ended | {training: taken(make)})
             # Last, since a signal is delayed until here, also one that came while this was written.

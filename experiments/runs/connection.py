@@ -60,7 +60,21 @@ def connect(options: ProcessOptions) -> None:
         raise processes.AgreedError(
             f"each process must have as many devices as the others, got {each} here and {jax.device_count()} in {n}"
         )
-    processes.largest(0)  # connects them while all are here; later some may read data for longer than gloo waits
+    _connect_groups()
+
+
+def _connect_groups() -> None:
+    """Connect processes, and devices, while all are there: a process that reads data may be late by more than 30 s.
+
+    As long does gloo wait for the first program on a group of devices; for later ones it waits half an hour.
+    """
+    import numpy as np
+
+    from jaxnn.parallel import gathered, make_mesh, place_rows
+
+    processes.largest(0)
+    mesh = make_mesh()
+    gathered(place_rows(np.zeros(mesh.size // processes.count()), mesh, own_rows=True))
 
 
 def was_lost(error: Exception) -> bool:

@@ -37,6 +37,7 @@ class PlannedRun:
 
     Attributes:
       folder: the run's, once it is created.
+      log: called with a line about what is not as it should be.
       moved: further arguments that `resume` needs, if the data were moved.
     """
 
@@ -52,6 +53,7 @@ class PlannedRun:
             check_installed()
         self.study, self.options, self.command = study, options, command
         self.folder: RunFolder | None = None
+        self.log: Callable[[str], None] = lambda line: None
         self.checkpoints: RunCheckpoints | None = None
         self._events: EventFile | None = None
 
@@ -90,6 +92,13 @@ class PlannedRun:
             "data": environment["data"],
         }
         processes.check_equal({what: json.dumps(one, sort_keys=True) for what, one in digests.items()})
+        machine, kind = environment["machine"], environment["device"]["kind"]
+        others = processes.with_another(f"{kind}, {machine['cpu']}, {machine['cores']} cores")
+        if others and processes.is_first():
+            self.log(
+                f"note: {others}: another processor, or number of cores, than in process 0: what each process computes "
+                "alone may differ in its last digits"
+            )
 
     def _recorded(self) -> dict[str, Any]:
         """Return the options as config.json has them: without those that no result depends on."""
@@ -128,7 +137,7 @@ def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
     bug, can be resumed.
     """
     stopwatch = importlib.import_module("experiments.runs.timing").Stopwatch()
-    deadline = Deadline(run.options.report_seconds)
+    deadline, run.log = Deadline(run.options.report_seconds), log
     run.checkpoints = RunCheckpoints(run.options.checkpoint_every, run.options.keep, log, deadline)
     divergences = importlib.import_module("experiments.runs.divergence").log_divergences(log)
     deadline.extend()

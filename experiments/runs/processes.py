@@ -94,11 +94,16 @@ def check_equal(digests: dict[str, str]) -> None:
     if count() == 1:
         return
     for what, text in digests.items():
-        others = [
-            f"process {i}" for i, differs in enumerate(_of_each(_sent(text.encode()) != text.encode())) if differs
-        ]
-        if others:
-            raise AgreedError(f"all processes must have the same {what}, got another from {', '.join(others)}")
+        if others := with_another(text):
+            raise AgreedError(f"all processes must have the same {what}, got another from {others}")
+
+
+def with_another(text: str) -> str:
+    """Return the names of the processes that have another text than the first one, the same in all; "" for none."""
+    if count() == 1:
+        return ""
+    differing = _of_each(_sent(text.encode()) != text.encode())
+    return ", ".join(f"process {i}" for i, differs in enumerate(differing) if differs)
 
 
 def fit_stream(*args: Any, evaluate: Callable[..., Any] | None = None, **plan: Any) -> Any:

@@ -165,7 +165,7 @@ def fit_stream(
     params = jax.tree.map(promote_large_integers, params)
     optimizer = with_nan_policy(optimizer, params, on_nan)
     begin = partial(_begin, given, partial(objective.check, params))
-    first, batches = with_own_rows(begin, mesh) if own_rows else begin()
+    first, batches = begin() if mesh is None or not own_rows else with_own_rows(begin, mesh)
     stats = empty_averages(objective, params, first)
     carry = start_of(objective, params, first, number_of_examples(first))
     training = _StreamTraining(

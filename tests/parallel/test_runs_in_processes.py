@@ -245,6 +245,51 @@ def test_another_option_is_one_line_in_both(tmp_path):
 
 
 @pytest.mark.full
+def test_another_processor_is_a_note(tmp_path):
+    code = (
+        "import sys; from experiments.runs import environment, processes\n"
+        "environment._cpu = lambda: f'the processor of {processes.name()}'\n"
+        "from experiments.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    first, second = both(tmp_path, *SHORT, code=code)
+    assert (first[0], second[0]) == (0, 0), (first, second)
+    line = "note: process 1: another processor, or number of cores, than in process 0: what each process computes alone"
+    assert sum(line in one for one in first[2]) == 1 and second[2] == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("devices", ["1", "2"])
+def test_a_process_may_read_data_for_longer_than_gloo_waits_for_a_connection(devices, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", devices)
+    code = (
+        "import sys, time; from experiments.runs import processes; fit, waits = processes.fit_stream, [35]\n"
+        "def late(objective, optimizer, params, batches, **plan):\n"
+        "    def slow(epoch):\n"
+        "        for i, batch in enumerate(batches(epoch)):\n"
+        "            if i == 1 and waits and not processes.is_first(): time.sleep(waits.pop())\n"
+        "            yield batch\n"
+        "    return fit(objective, optimizer, params, slow, **plan)\n"
+        "processes.fit_stream = late\n"
+        "from experiments.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    assert [status for status, *_ in both(tmp_path, *SHORT, code=code)] == [0, 0]
+
+
+@pytest.mark.full
+def test_a_training_that_ends_earlier_in_one_process_is_one_line_in_both(tmp_path):
+    code = (
+        "import sys; from experiments.runs import processes; fit = processes.fit_stream\n"
+        "def shorter(*given, epochs, **plan):\n"
+        "    return fit(*given, epochs=epochs if processes.is_first() else 1, **plan)\n"
+        "processes.fit_stream = shorter\n"
+        "from experiments.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    found = both(tmp_path, *SHORT[:-1], "2", code=code)
+    for status, _, lines in found:
+        assert status == 2 and "ended in one process and continues in another" in lines[-1], found
+
+
+@pytest.mark.full
 def test_a_process_too_few_is_one_line(tmp_path):
     code = (
         "import sys; from experiments.runs import connection; connection.CONNECT_SECONDS = 3; "
