@@ -133,6 +133,8 @@ def _execute(plan: Callable[[], PlannedRun | None]) -> int:
             raise
         elif connection.was_lost(reason):
             status = error(f"another process was lost ({reason}){_how_to_resume(run)}", 1)
+            for number in connection.lost():
+                error(f"process {number} was lost")
         else:
             traceback.print_exc()
             status = 1
@@ -151,6 +153,8 @@ _OWN_DATA = "to classify new rows", "predict RUN FILE"
 
 def _how_to_resume(run: PlannedRun | None) -> str:
     if run and run.folder and run.folder.is_unfinished:
+        if run.study.not_repeatable:
+            return f"; {run.study.not_repeatable}"
         again = ", with the same --coordinator, --processes and --process" * (processes.count() > 1)
         return f"; to continue: {PROG} resume {shlex.join([str(run.folder.path), *run.moved])}{again}"
     return ""

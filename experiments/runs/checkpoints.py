@@ -78,7 +78,12 @@ class RunCheckpoints:
             if ended and not _same_report(checkpoint := taken(make), resumed):
                 self._ended[training] = checkpoint
             due = bool(self._every) and time.monotonic() - self._written >= self._every
-            signum, due = processes.largest(self._signum or 0, due)
+            signum, due, some_ended, some_continue = processes.largest(self._signum or 0, due, ended, not ended)
+            if some_ended and some_continue:
+                raise processes.AgreedError(
+                    f"{training} ended in one process and continues in another, which compute other numbers: all must "
+                    "have equal processors"
+                )
             if signum or due:
                 self._write(self._ended if ended else self._ended | {training: taken(make)})
             # Last, since a signal is delayed until here, also one that came while this was written.
@@ -125,6 +130,12 @@ class RunCheckpoints:
             self._deadline.cancel()
             raise Stopped(signum, agreed=True)
 
+    def report(self) -> None:
+        """Agree on stopping, with the other processes, unless a training that can be saved does so at its reports."""
+        if not self._training:
+            self._deadline.extend()
+            self._stop_if(*processes.largest(self._signum or 0))
+
     def write_ended(self) -> None:
         """Save the trainings that ended since the last checkpoint, and wait for it."""
         self._write(self._ended)
@@ -139,9 +150,9 @@ class RunCheckpoints:
     def stopping_at_one(self) -> AbstractContextManager[None]:
         """Let Ctrl-C and SIGTERM wait for the next report during a training; a second signal does not wait.
 
-        Before the run has a folder, signals are handled as before.
+        Before the run has a folder, signals are handled as before, unless other processes need the signal too.
         """
-        return raise_on_signal(self._interrupted, unless=lambda: self._folder is None)
+        return raise_on_signal(self._interrupted, unless=lambda: self._folder is None and processes.count() == 1)
 
     def _interrupted(self, signum: int) -> Stopped | None:
         # Of several processes none stops before the others have the signal, at the next report.

@@ -1,5 +1,6 @@
 """Connect a process with the others of a run, by JAX."""
 
+import contextlib
 import errno
 import functools
 import os
@@ -59,12 +60,47 @@ def connect(options: ProcessOptions) -> None:
         raise processes.AgreedError(
             f"each process must have as many devices as the others, got {each} here and {jax.device_count()} in {n}"
         )
-    processes.largest(0)  # connects them while all are here; later some may read data for longer than gloo waits
+    _connect_groups()
+
+
+def _connect_groups() -> None:
+    """Connect processes, and devices, while all are there: a process that reads data may be late by more than 30 s.
+
+    As long does gloo wait for the first program on a group of devices; for later ones it waits half an hour.
+    """
+    import numpy as np
+
+    from jaxnn.parallel import gathered, make_mesh, place_rows
+
+    processes.largest(0)
+    mesh = make_mesh()
+    gathered(place_rows(np.zeros(mesh.size // processes.count()), mesh, own_rows=True))
 
 
 def was_lost(error: Exception) -> bool:
     """Return whether an error of a program is that it no longer reaches another process."""
     return any(word in str(error) for word in ("Gloo", "NCCL", "Connection reset", "coordination service"))
+
+
+def lost() -> list[int]:
+    """Return the numbers of the processes that were lost, as JAX finds after `HEARTBEAT_SECONDS`.
+
+    The list is empty if JAX does not find them in time, as where one that is alive does not take part. JAX may end this
+    process meanwhile, with lines that name those that were lost.
+    """
+    import jax
+    from jax.experimental.multihost_utils import live_devices
+
+    missing, found = {*range(jax.process_count())}, threading.Event()
+
+    def find():
+        with contextlib.suppress(Exception), live_devices(jax.devices()) as live:
+            missing.difference_update(device.process_index for device in live)
+            found.set()
+
+    # In a thread, since `live_devices` waits for the others without an end, also when its block ends.
+    threading.Thread(target=find, daemon=True).start()
+    return sorted(missing) if found.wait(2 * HEARTBEAT_SECONDS) else []
 
 
 def leave(status: int) -> None:

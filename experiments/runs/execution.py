@@ -38,7 +38,7 @@ class PlannedRun:
 
     Attributes:
       folder: the run's, once it is created.
-      log: called with a line about each problem.
+      log: called with a line about what is not as it should be.
       moved: further arguments that `resume` needs, if the data were moved.
     """
 
@@ -55,8 +55,8 @@ class PlannedRun:
         self._tracker = None if options.track is None else find_tracker(options.track)
         self.study, self.options, self.command = study, options, command
         self.folder: RunFolder | None = None
-        self.checkpoints: RunCheckpoints | None = None
         self.log: Callable[[str], None] = lambda line: None
+        self.checkpoints: RunCheckpoints | None = None
         self._listeners: list[EventFile | Tracked] = []
 
     def __call__(self, files: Iterable[Path] = ()) -> RunFolder:
@@ -65,6 +65,7 @@ class PlannedRun:
         path = processes.from_first(lambda: self._begin(lambda: self.open_folder(environment)))
         if self.folder is None:
             self._begin(lambda: FollowedFolder(Path(path)))
+        processes.report()  # a signal that came while data were read
         return self.folder
 
     def _begin(self, make: Callable[[], RunFolder]) -> str:
@@ -100,6 +101,13 @@ class PlannedRun:
             "data": environment["data"],
         }
         processes.check_equal({what: json.dumps(one, sort_keys=True) for what, one in digests.items()})
+        machine, kind = environment["machine"], environment["device"]["kind"]
+        others = processes.with_another(f"{kind}, {machine['cpu']}, {machine['cores']} cores")
+        if others and processes.is_first():
+            self.log(
+                f"note: {others}: another processor, or number of cores, than in process 0: what each process computes "
+                "alone may differ in its last digits"
+            )
 
     def _recorded(self) -> dict[str, Any]:
         """Return the options as config.json has them: without those that no result depends on."""
@@ -138,14 +146,15 @@ def execute(run: PlannedRun, log: Callable[[str], None]) -> None:
     bug, can be resumed.
     """
     stopwatch = importlib.import_module("experiments.runs.timing").Stopwatch()
-    deadline = Deadline(run.options.report_seconds)
-    run.log = log
+    deadline, run.log = Deadline(run.options.report_seconds), log
     run.checkpoints = RunCheckpoints(run.options.checkpoint_every, run.options.keep, log, deadline)
     divergences = importlib.import_module("experiments.runs.divergence").log_divergences(log)
     deadline.extend()
-    with run.checkpoints.stopping_at_one(), divergences:
+    agreeing = processes.at_each_report(run.checkpoints.report)
+    with run.checkpoints.stopping_at_one(), divergences, agreeing:
         try:
             run.study.run(run.options, run)
+            processes.report()  # a signal that came after the last one
             run.checkpoints.wait()
             times = str(stopwatch)  # once, so that the file has the printed times
             print(terminal.wrap(f"\n{times}"))

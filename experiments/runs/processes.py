@@ -6,10 +6,18 @@ on a clock or a signal is decided by all of them together.
 
 import functools
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _rank, _count = 0, 1
+
+
+def _nothing() -> None:
+    """Do nothing at a report of one process."""
+
+
+_at_report: Callable[[], None] = _nothing
 
 
 def begin(rank: int, n: int) -> None:
@@ -38,6 +46,22 @@ def largest(*numbers: int) -> tuple[int, ...]:
     if count() == 1:
         return numbers
     return tuple(map(max, zip(*_of_each(numbers), strict=True)))
+
+
+def report() -> None:
+    """Call what `at_each_report` has set. All processes call this at the same places, such as between trainings."""
+    _at_report()
+
+
+@contextmanager
+def at_each_report(act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` at each report in the block, if there are several processes."""
+    global _at_report
+    _at_report = act if count() > 1 else _nothing
+    try:
+        yield
+    finally:
+        _at_report = _nothing
 
 
 class AgreedError(ValueError):
@@ -70,11 +94,16 @@ def check_equal(digests: dict[str, str]) -> None:
     if count() == 1:
         return
     for what, text in digests.items():
-        others = [
-            f"process {i}" for i, differs in enumerate(_of_each(_sent(text.encode()) != text.encode())) if differs
-        ]
-        if others:
-            raise AgreedError(f"all processes must have the same {what}, got another from {', '.join(others)}")
+        if others := with_another(text):
+            raise AgreedError(f"all processes must have the same {what}, got another from {others}")
+
+
+def with_another(text: str) -> str:
+    """Return the names of the processes that have another text than the first one, the same in all; "" for none."""
+    if count() == 1:
+        return ""
+    differing = _of_each(_sent(text.encode()) != text.encode())
+    return ", ".join(f"process {i}" for i, differs in enumerate(differing) if differs)
 
 
 def fit_stream(*args: Any, evaluate: Callable[..., Any] | None = None, **plan: Any) -> Any:

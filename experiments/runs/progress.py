@@ -1,6 +1,7 @@
 """Show progress on stderr: a bar on a terminal, otherwise a line from time to time.
 
-The bar shows "compiling" until the first report, since that takes most of the time until then.
+The bar shows "compiling" until the first report, since that takes most of the time until then. Every experiment shows
+its progress, in each of several processes at the same places: there they agree on whether to stop.
 """
 
 import sys
@@ -11,15 +12,26 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from experiments.runs.processes import is_first
+from experiments.runs import processes
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
 def show_progress(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Yield `show(done, note)`, which updates the progress."""
-    if not is_first():
+    """Yield `show(done, note)`, which updates the progress; of several processes, all call it alike."""
+    with _shown(description, total) as shown:
+
+        def show(done: int, note: str) -> None:
+            shown(done, note)
+            processes.report()
+
+        yield show
+
+
+@contextmanager
+def _shown(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    if not processes.is_first():
         yield lambda done, note: None
         return
     if not sys.stderr.isatty():

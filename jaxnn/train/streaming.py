@@ -19,6 +19,7 @@ from jaxnn.data.streams import batch_after, by_epoch, checked_groups, naming, of
 from jaxnn.optim.interface import OPTIMIZER
 from jaxnn.parallel.meshes import data_axis, mesh_of
 from jaxnn.parallel.placement import MESH, own_devices
+from jaxnn.train.agreement import with_own_rows
 from jaxnn.train.arguments import LOOP, NanPolicy, WithStatistics, check_not_inside, check_not_traced
 from jaxnn.train.carries import has_carry, start_of
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer
@@ -123,7 +124,8 @@ def fit_stream(
 
     Raises:
       ValueError: if a batch is not valid for `fit`, or its dtype or shape differs from the first one's (the message
-        names the batch); if an epoch has no batches; if `batches` can be iterated only once; if a number is outside its
+        names the batch); in all processes, if, with `own_rows`, their first batches differ in a dtype, a shape or the
+        normalizer; if an epoch has no batches; if `batches` can be iterated only once; if a number is outside its
         range; if `evaluate` does not return a dictionary of scalars under new names.
 
       Errors of `batches` are passed on unchanged.
@@ -161,11 +163,11 @@ def fit_stream(
     _WITHOUT_CARRY.check("own_rows", own_rows and has_carry(objective))
     rows_of_each = 1 if mesh is None else own_devices(mesh) if own_rows else mesh.shape[data_axis(mesh)]
     many = _MANY if steps_per_epoch is None else np.inf
-    batches = of_one_size(by_epoch(batches, steps_per_epoch), many, rows_of_each, own_rows)
+    given = of_one_size(by_epoch(batches, steps_per_epoch), many, rows_of_each, own_rows)
     params = jax.tree.map(promote_large_integers, params)
     optimizer = with_nan_policy(optimizer, params, on_nan)
-    first, batches = peeked(batches)
-    naming(0, 0, objective.check, params, first)
+    begin = partial(_begin, given, partial(objective.check, params))
+    first, batches = begin() if mesh is None or not own_rows else with_own_rows(begin, mesh)
     stats = empty_averages(objective, params, first)
     carry = start_of(objective, params, first, number_of_examples(first))
     training = _StreamTraining(
@@ -179,7 +181,7 @@ def fit_stream(
         prefetch,
         stats_decay,
     )
-    del params  # the training has what it needs of them
+    del params, begin  # the training has what it needs of them
     outcome = run(
         training,
         epochs=epochs,
@@ -191,6 +193,15 @@ def fit_stream(
         progress=progress,
     )
     return make_result(outcome)
+
+
+def _begin(
+    batches: Callable[[int], Iterator[Batch]], check: Callable[[Batch], None]
+) -> tuple[Batch, Callable[[int], Iterator[Batch]]]:
+    """Return the first batch, after `check` has accepted it, and all batches."""
+    first, batches = peeked(batches)
+    naming(0, 0, check, first)
+    return first, batches
 
 
 class _StreamTraining(SingleTraining):

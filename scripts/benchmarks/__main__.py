@@ -21,6 +21,7 @@ BENCHMARKS = {
     "lengths": "time to compile recurrent layers, for sequences of 28 and of 1000 times",
     "devices": "an epoch on several devices, beside the same plan on one: time, numbers, and bytes that are sent",
     "processes": "an epoch in 2 and 4 local processes, beside one: time, numbers, and bytes that are sent",
+    "members": "1,024 networks of one population on 4 local processes, beside one: are they the same?",
     "scaling": "steps per second and bytes on 8 to 4096 devices, from compiled programs and published rates",
     "start": "time to an experiment's first steps, by state of the compilation cache; imports, --help",
 }

@@ -8,6 +8,7 @@ import argparse
 import itertools
 import time
 from statistics import median
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +17,8 @@ import optax
 import jaxnn
 
 
-def seconds(sizes: tuple[int, ...], members: int, examples: int, batch: int, epochs: int, repeats: int) -> dict:
+def networks(sizes: tuple[int, ...], members: int, examples: int) -> tuple[Any, ...]:
+    """Return the first arguments of `fit_population`: eight learning rates with as many seeds each, and random data."""
     rng = np.random.default_rng(0)
     x, y = rng.random((examples, sizes[0])).astype(np.float32), rng.integers(0, sizes[-1], examples)
     model = jaxnn.mlp(sizes, "relu", output="softmax", init="he")
@@ -27,6 +29,11 @@ def seconds(sizes: tuple[int, ...], members: int, examples: int, batch: int, epo
         return jaxnn.Member(objective, optax.adam(h["learning_rate"]), model.init(key), key)
 
     grid = jaxnn.grid(learning_rate=10 ** np.linspace(-3.5, -1.5, 8), seed=range(members // 8))
+    return member, grid, x, y
+
+
+def seconds(sizes: tuple[int, ...], members: int, examples: int, batch: int, epochs: int, repeats: int) -> dict:
+    arguments = networks(sizes, members, examples)
     devices = jax.local_devices()
     plans = list(itertools.product(("shared", "own"), range(1, len(devices) + 1), (None, 8, len(devices))))
     times = {plan: [] for plan in plans}
@@ -35,7 +42,7 @@ def seconds(sizes: tuple[int, ...], members: int, examples: int, batch: int, epo
             shuffle, count, chunk = plan
             start = time.perf_counter()
             jaxnn.fit_population(
-                member, grid, x, y, epochs=epochs, batch_size=batch, report_every=epochs,
+                *arguments, epochs=epochs, batch_size=batch, report_every=epochs,
                 shuffle=shuffle, chunk=chunk, devices=devices[:count],
             )  # fmt: skip
             taken.append(time.perf_counter() - start)

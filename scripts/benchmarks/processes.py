@@ -105,17 +105,17 @@ def free_port() -> int:
         return one.getsockname()[1]
 
 
-def run(processes: int, repeats: int) -> dict[str, Any]:
-    """Return what the first of some processes printed.
+def run(processes: int, *options: str, module: str = "scripts.benchmarks.processes") -> dict[str, Any]:
+    """Return what the first of some processes of a module printed, as JSON.
 
     Raises:
       SystemExit: if one of them failed.
     """
     address = f"localhost:{free_port()}"
-    command = [sys.executable, "-m", "scripts.benchmarks.processes", "--worker", address, str(processes)]
+    command = [sys.executable, "-m", module, "--worker", address, str(processes)]
     started = [
         subprocess.Popen(
-            [*command, str(i), "--repeats", str(repeats)],
+            [*command, str(i), *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -143,9 +143,10 @@ def main(argv: list[str]) -> int:
         work(address, int(processes), int(process), options.repeats)
         return 0
     print(f"JAX {jax.__version__}, {INPUTS}{f'-{WIDTH}' * HIDDEN}-{CLASSES} with batch normalization, batch {BATCH}")
-    one, right = run(1, options.repeats), True
+    repeats = ("--repeats", str(options.repeats))
+    one, right = run(1, *repeats), True
     for n in (1, *options.counts):
-        found = one if n == 1 else run(n, options.repeats)
+        found = one if n == 1 else run(n, *repeats)
         difference = float(np.abs(np.array(found["losses"]) - one["losses"]).max())
         share = max(0.0, 1 - found["alone"] / found["seconds"]) if n > 1 else 0.0
         print(
