@@ -1,8 +1,8 @@
 """Specifications of networks, from which the same network can be rebuilt.
 
 A `NetworkSpec` has dense layers only, and is described by their sizes. A `LayersSpec` has any layers, such as
-convolutions, and is described by the calls that made them. Both have model(), output, kind, and the sizes in_shape,
-n_outputs, depth, width and n_params.
+convolutions, and is described by the calls that made them. Both have model(), stored_model(), output, kind, and the
+sizes in_shape, n_outputs, depth, width and n_params.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Files of `jaxnn.save` as anybody may write them: any contents and arrays, with a digest that fits."""
+"""Files of `jaxnn.save` as any program may write them: any contents and arrays, with a digest that fits."""
 
 import hashlib
 import json
