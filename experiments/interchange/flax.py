@@ -32,7 +32,8 @@ from experiments.interchange.tables import (
     transposed,
     with_helpers,
 )
-from experiments.networks.storage import StoredNetwork, read_safetensors
+from experiments.networks.storage import StoredNetwork
+from experiments.readers.safetensors import read_safetensors
 from jaxnn.nn.windows import pairs, size_of
 
 OUTPUT = "net.apply(variables, x)"
@@ -231,7 +232,7 @@ def read(path: Path) -> Contents:
     reject_shards(path, save_file)
     if path.suffix.lower() == ".msgpack":
         raise ValueError(f"{path} must be safetensors, got msgpack: convert it with {save_file}")
-    return Contents(modules_of(read_safetensors(path)[1]))
+    return Contents(modules_of(read_safetensors(path)))
 
 
 def modules_of(arrays: Mapping[str, np.ndarray]) -> Modules:

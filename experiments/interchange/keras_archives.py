@@ -32,8 +32,8 @@ from experiments.interchange.keras_weights import counted, datasets_of, modules_
 from experiments.interchange.layers import out_shape_of
 from experiments.interchange.names import Contents, Modules
 from experiments.networks.spec import LayersSpec
-from experiments.networks.storage import MOST_BYTES
 from experiments.readers.errors import InvalidFileError, check_file
+from experiments.readers.safetensors import MOST_BYTES
 from jaxnn import nn
 from jaxnn.nn.shapes import simplified, structs
 

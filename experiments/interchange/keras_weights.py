@@ -9,9 +9,9 @@ import numpy as np
 
 from experiments.interchange import keras_sequences
 from experiments.interchange.names import Modules, grouped
-from experiments.networks.storage import MOST_BYTES
 from experiments.readers.errors import InvalidFileError
 from experiments.readers.hdf5 import dataset_names, read_datasets
+from experiments.readers.safetensors import MOST_BYTES
 
 _PATH = re.compile(r"((layers|_layer_checkpoint_dependencies)/)?(?P<layer>.+)/vars/(?P<number>\d+)")
 _OF_NO_LAYER = re.compile(r"(optimizer|metrics|compile_metrics|loss_tracker)/|(.*/)?seed_generator/|vars/")

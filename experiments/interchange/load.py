@@ -170,6 +170,6 @@ def _spec(options: Options, contents: "Contents", table: "Table") -> "Spec":
 def code(file: str) -> str:
     """Return code that loads the network."""
     return f"""\
-import pathlib; from experiments.networks import storage
-network = storage.load(pathlib.Path({file!r}))
-model, params, stats = network.spec.model(), network.params, network.stats"""
+import jaxnn
+saved = jaxnn.load({file!r})
+model, params, stats = saved.model, saved.params, saved.stats"""

@@ -11,8 +11,8 @@ from experiments.interchange.graphs import DAMAGE, START, Node, branch_of, one_l
 from experiments.interchange.names import Contents
 from experiments.interchange.onnx_operators import FIRST, LAST, OPERATORS, VECTOR, Operation
 from experiments.networks.spec import LayersSpec
-from experiments.networks.storage import MOST_BYTES
 from experiments.readers.errors import InvalidFileError, check_file
+from experiments.readers.safetensors import MOST_BYTES
 
 _MOST_NUMBERS = MOST_BYTES // 4
 _OF_SEQUENCES, _READ_FROM = ("LSTM", "GRU", "RNN", "Scan", "Loop"), "torch, flax or keras"

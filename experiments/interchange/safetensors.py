@@ -19,7 +19,8 @@ from experiments.interchange.standardization import raw_inputs
 from experiments.interchange.structure import text_of_network
 from experiments.interchange.tables import Array, Row, arrays_there, row_of
 from experiments.networks.spec import LayersSpec, Spec
-from experiments.networks.storage import StoredNetwork, read_safetensors
+from experiments.networks.storage import StoredNetwork
+from experiments.readers.safetensors import read_safetensors
 from jaxnn.models import params_to_arrays
 
 OUTPUT = "model.outputs(params, x, stats)"
@@ -122,7 +123,7 @@ def _as_text(tree: Any) -> str:
 
 def read(path: Path) -> Contents:
     """Return the arrays of a file that `encode` wrote, by layer."""
-    return Contents(modules_of(read_safetensors(path)[1]))
+    return Contents(modules_of(read_safetensors(path)))
 
 
 def modules_of(arrays: Mapping[str, np.ndarray]) -> Modules:

@@ -31,7 +31,8 @@ from experiments.interchange.tables import (
     with_helpers,
 )
 from experiments.interchange.torch_code import CLASSES
-from experiments.networks.storage import StoredNetwork, read_safetensors
+from experiments.networks.storage import StoredNetwork
+from experiments.readers.safetensors import read_safetensors
 from jaxnn.nn.windows import pairs, size_of
 
 OUTPUT = "net(torch.as_tensor(x))"
@@ -250,7 +251,7 @@ def read(path: Path) -> Contents:
     conversion = "safetensors.torch.save_file(net.state_dict(), 'net.safetensors')"
     reject_pickles(path, conversion)
     reject_shards(path, conversion)
-    return Contents(modules_of(read_safetensors(path)[1]))
+    return Contents(modules_of(read_safetensors(path)))
 
 
 def modules_of(arrays: Mapping[str, np.ndarray]) -> Modules:

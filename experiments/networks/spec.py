@@ -1,8 +1,8 @@
 """Specifications of networks, from which the same network can be rebuilt.
 
 A `NetworkSpec` has dense layers only, and is described by their sizes. A `LayersSpec` has any layers, such as
-convolutions, and is described by the calls that made them. Both have model(), output, kind, and the sizes in_shape,
-n_outputs, depth, width and n_params.
+convolutions, and is described by the calls that made them. Both have model(), stored_model(), output, kind, and the
+sizes in_shape, n_outputs, depth, width and n_params.
 """
 
 import math
@@ -41,6 +41,10 @@ class NetworkSpec:
     def model(self) -> jaxnn.Model:
         """Build the model."""
         return jaxnn.mlp(self.sizes, self.activation, output=self.output, init=self.init, scan=self.is_deep)
+
+    def stored_model(self) -> jaxnn.Model:
+        """Build the model as a file has it: its equal layers are not scanned."""
+        return jaxnn.mlp(self.sizes, self.activation, output=self.output)
 
     @property
     def is_deep(self) -> bool:
@@ -101,6 +105,9 @@ class LayersSpec:
     def model(self) -> jaxnn.Model:
         """Build the model."""
         return jaxnn.Model(self.network, self.example, *OUTPUTS[self.output])
+
+    stored_model = model
+    """The model as a file has it."""
 
     @property
     def example(self) -> Any:
@@ -189,23 +196,3 @@ def class_probabilities(model: jaxnn.Model, params: Any, x: np.ndarray, stats: A
     """Return the probability of each class, (m, k), also for a binary model with one output."""
     probabilities = np.asarray(jax.jit(model.predict_proba)(params, x, stats))
     return np.hstack([1 - probabilities, probabilities]) if probabilities.shape[1] == 1 else probabilities
-
-
-def param_names(spec: Spec) -> list[str]:
-    """Return the path of each array, in the order of `jaxnn.models.params_to_arrays`: 0/W, 0/b, 2/W, ...
-
-    They are the paths in the params of an unscanned chain, and the same if equal layers are scanned.
-    """
-    dense = isinstance(spec, NetworkSpec)
-    model = jaxnn.mlp(spec.sizes, spec.activation, output=spec.output) if dense else spec.model()
-    return _paths(jax.eval_shape(model.init, jax.random.key(0)))
-
-
-def statistics_names(spec: Spec) -> list[str]:
-    """Return the path of each array of the statistics, in the order of `jax.tree.leaves`: stats/1/mean, stats/1/var."""
-    return [f"stats/{path}" for path in _paths(spec.statistics)]
-
-
-def _paths(tree: Any) -> list[str]:
-    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]

@@ -69,14 +69,15 @@ class Saved(NamedTuple):
     def predict(self, x: ArrayLike) -> np.ndarray:
         """Return labels (m,), by their names if the file has names, or values (m, k), for inputs x (m, ...).
 
-        For several labels per example, (m, k), the names are those of the columns.
+        Each step of a sequence has a label, (m, T), by its name too. For several labels per example, (m, k), the names
+        are those of the columns.
 
         Raises:
           ValueError: as `predict_proba`.
         """
         labels = np.asarray(self._model().predict(self.params, self._standardized(x), self.stats))
-        one_each = self.class_names and not _shapes_of_outputs(self)[1].shape[1:]
-        return np.asarray(self.class_names)[labels] if one_each else labels
+        named = self.class_names and _are_of_classes(*_shapes_of_outputs(self))
+        return np.asarray(self.class_names)[labels] if named else labels
 
     def _model(self) -> Model:
         _MODEL.check("model", self.model)
@@ -277,7 +278,7 @@ def _check(saved: Saved) -> None:
         return
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"class_names must be None for a model of values, got {len(names)} names")
-    n = max(2, outputs.shape[-1]) if labels.ndim == 1 else labels.shape[-1]
+    n = max(2, outputs.shape[-1]) if _are_of_classes(outputs, labels) else labels.shape[-1]
     if len(names) != n:
         raise ValueError(f"class_names must be those of the model's {n} classes, got {len(names)}")
 
@@ -294,6 +295,11 @@ def _shapes_of_outputs(saved: Saved) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDty
         return model.probabilities(z), model.labels(z)
 
     return jax.eval_shape(outputs, params, x, stats)
+
+
+def _are_of_classes(outputs: jax.ShapeDtypeStruct, labels: jax.ShapeDtypeStruct) -> bool:
+    """Return whether each label is one of k classes, for outputs (m, ..., k); else each output has its label."""
+    return labels.ndim < outputs.ndim
 
 
 def _check_params(model: Model, params: Params) -> None:

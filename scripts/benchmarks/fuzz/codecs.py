@@ -1,12 +1,17 @@
 """Unpack files into the parts under checksums and compression, and pack them: damage to a part reaches its reader."""
 
+import contextlib
 import gzip
+import hashlib
 import io
+import json
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable
 from typing import NamedTuple
+
+import safetensors.numpy
 
 
 class Codec(NamedTuple):
@@ -53,10 +58,27 @@ def png_chunk(part: bytes) -> bytes:
     return struct.pack(">I", max(0, len(part) - 4)) + part + struct.pack(">I", zlib.crc32(part))
 
 
-def _tensors_parts(data: bytes) -> list[bytes]:
-    """Return the table of contents, and the numbers."""
+def _network_parts(data: bytes) -> list[bytes]:
+    """Return the description in a file of `jaxnn.save` without its digest, the table of arrays, and the numbers."""
     end = 8 + int.from_bytes(data[:8], "little")
-    return [data[8:end], data[end:]]
+    table = json.loads(data[8:end])
+    described = json.loads(table.pop("__metadata__")["jaxnn"])
+    del described["sha256"]
+    return [json.dumps(described).encode(), json.dumps(table).encode(), data[end:]]
+
+
+def _network(parts: list[bytes]) -> bytes:
+    """Return the file with a digest that fits, if the damage leaves a description and arrays that have one."""
+    described, table, numbers = parts
+    with contextlib.suppress(Exception):
+        contents = json.loads(described)
+        digest = hashlib.sha256(json.dumps(contents).encode())
+        for name, array in sorted(safetensors.numpy.load(_tensors([table, numbers])).items()):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+        described = json.dumps({"sha256": digest.hexdigest()} | contents).encode()
+    with contextlib.suppress(ValueError, RecursionError, TypeError):
+        table = json.dumps(json.loads(table) | {"__metadata__": {"jaxnn": described.decode("latin-1")}}).encode()
+    return _tensors([table, numbers])
 
 
 def _tensors(parts: list[bytes]) -> bytes:
@@ -66,4 +88,4 @@ def _tensors(parts: list[bytes]) -> bytes:
 GZIP = Codec(lambda data: [gzip.decompress(data)], lambda parts: gzip.compress(parts[0]))
 ZIP = Codec(_zip_parts, _zip)
 PNG = Codec(_png_parts, _png)
-SAFETENSORS = Codec(_tensors_parts, _tensors)
+NETWORK = Codec(_network_parts, _network)

@@ -1,6 +1,7 @@
 """The formats of untrusted files. To add one: a function that makes files, one that reads them, a line in FORMATS."""
 
 import contextlib
+import functools
 import gzip
 import io
 import json
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import jax
@@ -340,7 +341,7 @@ def _network_seeds() -> list[Seed]:
         params = jaxnn.models.params_from_arrays(spec.model().network, sizes[:1], arrays)
         stats = None if image_shape else jaxnn.data.Standardizer(np.arange(5.0), np.ones(5))
         data = encode(StoredNetwork(spec, params, tuple("abc"[: max(2, sizes[-1])]), image_shape, stats))
-        seeds.append(Seed(data, codecs.SAFETENSORS.unpack(data)[1:], arrays))
+        seeds.append(Seed(data, codecs.NETWORK.unpack(data)[-1:], arrays))
     return seeds
 
 
@@ -354,19 +355,33 @@ def _read_network(path: Path) -> Arrays:
     return arrays
 
 
-def _network_bomb(sizes: str) -> bytes:
-    contents, numbers = codecs.SAFETENSORS.unpack(_network_seeds()[0].data)
-    table = json.loads(contents)
-    table["__metadata__"]["sizes"] = sizes
-    return codecs.SAFETENSORS.pack([json.dumps(table).encode(), numbers])
+def _network_bomb(network: Any) -> bytes:
+    """Return a file whose network is made by other calls."""
+    described, *arrays = codecs.NETWORK.unpack(_network_seeds()[0].data)
+    contents = json.loads(described)
+    contents["model"]["dict"]["network"] = network
+    return codecs.NETWORK.pack([json.dumps(contents).encode(), *arrays])
+
+
+def _text_bomb(described: bytes) -> bytes:
+    return codecs.NETWORK.pack([described, *codecs.NETWORK.unpack(_network_seeds()[0].data)[1:]])
+
+
+def _call(name: str, *args: Any) -> dict[str, Any]:
+    return {"call": name, "args": [*args], "kwargs": {}}
 
 
 _NETWORK_BOMBS = {
     "contents": lambda: (10**8).to_bytes(8, "little") + b" " * 10**8,
-    "units": lambda: _network_bomb("[5, 1000000000000, 3]"),
-    "layers": lambda: _network_bomb("[5" + ", 1" * 300_000 + ", 3]"),
-    "nesting": lambda: _network_bomb("[" * 900_000),
-    "digits": lambda: _network_bomb("9" * 900_000),
+    "units": lambda: _network_bomb(_call("chain", _call("dense", 10**12))),
+    "layers": lambda: _network_bomb(_call("chain", *[_call("dense", 1)] * 4400)),  # as many as are read
+    "more layers": lambda: _network_bomb(_call("chain", *[_call("dense", 1)] * 10_000)),
+    "copies": lambda: _network_bomb(_call("chain", _call("repeat", _call("tanh"), 10**9))),
+    "chains in chains": lambda: _network_bomb(
+        functools.reduce(lambda inside, _: _call("chain", inside), range(900), _call("tanh"))
+    ),
+    "nesting": lambda: _text_bomb(b"[" * 900_000),
+    "digits": lambda: _text_bomb(b"9" * 900_000),
 }
 
 
@@ -531,7 +546,7 @@ FORMATS = {
     "jpeg": Format("a.jpg", _jpeg_seeds, _read_picture, bombs=_JPEG_BOMBS),
     "wav": Format("a.wav", _wav_seeds, _read_wav, bombs=_WAV_BOMBS),
     "hdf5": Format("train_catvnoncat.h5", _hdf5_seeds, _read_hdf5, bombs=_HDF5_BOMBS, share=0.2),
-    "safetensors": Format("a.safetensors", _network_seeds, _read_network, codecs.SAFETENSORS, bombs=_NETWORK_BOMBS),
+    "safetensors": Format("a.safetensors", _network_seeds, _read_network, codecs.NETWORK, True, bombs=_NETWORK_BOMBS),
     "metrics": Format("metrics.jsonl", _metrics_seeds, _read_metrics, bombs=_METRICS_BOMBS),
     "checkpoint": Format("files.zip", _checkpoint_seeds, _read_checkpoint, codecs.ZIP, packed=False, share=0.1),
     "config": Format("config.json", _config_seeds, _read_config, bombs=_CONFIG_BOMBS),

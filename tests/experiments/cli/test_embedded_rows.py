@@ -9,8 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 import jaxnn
 from experiments.cli import main
@@ -143,13 +142,13 @@ def by_hand(run, name, rows):
     for word, tall, tint, *_ in rows:
         tint = color["most_frequent"] if tint == "?" else tint
         numbers = np.array([float(tall) if tall else height["median"], tint == "green", tint == "red"], np.float64)
-        numbers = (numbers - tensors["standardizer/mean"]) / tensors["standardizer/std"]
+        numbers = (numbers - tensors["notes/standardizer/mean"]) / tensors["notes/standardizer/std"]
         word = word or site["most_frequent"]
         index = site["levels"].index(word) + 1 if word in site["levels"] else 0
-        a = np.concatenate([numbers, tensors["0/1/E"][index]])
-        layers = sorted({int(key.split("/")[0]) for key in tensors if key.endswith("/W")})
+        a = np.concatenate([numbers, tensors["params/0/1/E"][index]])
+        layers = sorted({int(key.split("/")[1]) for key in tensors if key.endswith("/W")})
         for i in layers:
-            z = tensors[f"{i}/W"] @ a + tensors[f"{i}/b"]
+            z = tensors[f"params/{i}/W"] @ a + tensors[f"params/{i}/b"]
             a = np.maximum(z, 0)
         results.append(1 / (1 + np.exp(-z[0])))
     return np.array(results)
@@ -249,7 +248,7 @@ def test_export_is_a_one_line_error(form, swept_run, tmp_path, monkeypatch, caps
 
 
 @pytest.mark.full
-def test_stored_network_round_trip_and_damage(ladder_run, tmp_path):
+def test_stored_network_round_trip(ladder_run):
     path = ladder_run / "sites-one-hidden.safetensors"
     network = load_network(path)
     assert encode(network) == path.read_bytes()
@@ -257,14 +256,3 @@ def test_stored_network_round_trip_and_damage(ladder_run, tmp_path):
     width = embedding_width(site.size)
     assert str(network.spec) == f"4-{3 + width}-32-1" and network.spec.width == max(3 + width, 32)
     assert network.spec.n_params == site.size * width + (3 + width + 1) * 32 + 33
-    bad = tmp_path / "bad.safetensors"
-    with safe_open(path, framework="np") as file:
-        metadata = file.metadata()
-    for in_shape in ("3", "[3]", "[3, 0]", "[-1, 1]", "[3, 1000000000]", "[3, true]", "[3.0, 1]", '{"a": 1}'):
-        bad.write_bytes(save(load(path.read_bytes()), metadata | {"in_shape": in_shape}))
-        with pytest.raises(InvalidFileError, match="bad.safetensors is damaged: its (in_shape|rows)"):
-            load_network(bad)
-    for in_shape in ("[2, 1]", "[3, 2]"):
-        bad.write_bytes(save(load(path.read_bytes()), metadata | {"in_shape": in_shape}))
-        with pytest.raises(InvalidFileError, match="bad.safetensors is damaged"):
-            load_network(bad)

@@ -5,11 +5,10 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import load, save
 
 import jaxnn
 from experiments.cli import main
@@ -17,6 +16,7 @@ from experiments.datasets import encoder
 from experiments.datasets.own_data import read_own_data
 from experiments.networks import predictions
 from experiments.networks.spec import NetworkSpec, class_probabilities
+from experiments.networks.storage import encode
 from experiments.networks.storage import load as load_network
 from experiments.readers.csv_file import read_table
 from experiments.readers.errors import InvalidFileError
@@ -106,6 +106,16 @@ def probabilities(rows, classes):
 
 
 # What the run itself predicted
+
+
+def test_the_library_predicts_as_the_run_from_the_numbers_in_the_file(of_arrays, predict):
+    run, file = of_arrays
+    saved, rows = jaxnn.load(run / "best.safetensors"), columns_of(predict(run, file)[0])
+    x = np.load(file)["x"].reshape(60, 4)
+    assert saved.predict(x).tolist() == list(rows["class"])
+    assert set(rows["class"]) == {"a,b", "é", "c"} == set(saved.class_names)
+    found = np.array([rows[f"P({name})"] for name in saved.class_names], np.float32).T
+    np.testing.assert_allclose(saved.predict_proba(x), found, rtol=1e-5)
 
 
 @pytest.mark.representatives("npz")
@@ -306,24 +316,27 @@ def test_invalid_rows(swept, error_of, tmp_path, header, row, message):
 def test_numbers_that_overflow_the_network_are_rejected_with_their_place(swept, of_arrays, error_of, tmp_path):
     """A valid number is beyond float32 after division by a deviation of 1e-20, which an untrusted file may have."""
     run = shutil.copytree(swept, tmp_path / "run")
-    change_network(run, lambda tensors: tensors["standardizer/std"].__imul__(1e-20))
+    change_network(run, of_deviations(1e-20))
     (tmp_path / "a.csv").write_text("sex,age,fare,town\nmale,1,1,S\nmale,1,1e30,S\n")
     assert "a.csv: column 'fare' in line 3 is so far from the training rows that the network" in error_of(
         run, tmp_path / "a.csv"
     )
     run = shutil.copytree(of_arrays[0], tmp_path / "arrays")
-    change_network(run, lambda tensors: tensors["standardizer/std"].__imul__(1e-20))
+    change_network(run, of_deviations(1e-20))
     np.savez(tmp_path / "a.npz", x=np.array([[0.0, 0, 0, 0], [0, 0, -1e30, 0]]))
     assert "x[1, 2] is so far" in error_of(run, tmp_path / "a.npz")
 
 
-def change_network(run, change, **metadata):
+def of_deviations(factor):
+    """Return a function of a run's network that multiplies the deviations of its standardizer."""
+    return lambda network: network._replace(
+        standardizer=network.standardizer._replace(std=network.standardizer.std * factor)
+    )
+
+
+def change_network(run, change):
     path = run / "best.safetensors"
-    with safe_open(path, framework="np") as file:
-        before = file.metadata()
-    tensors = {name: array.copy() for name, array in load(path.read_bytes()).items()}
-    change(tensors)
-    path.write_bytes(save(tensors, before | metadata))
+    path.write_bytes(encode(change(load_network(path))))
 
 
 def test_invalid_arrays(of_arrays, swept, table, error_of, tmp_path):
@@ -344,13 +357,13 @@ def test_invalid_arrays(of_arrays, swept, table, error_of, tmp_path):
 
 def test_networks_that_cannot_classify_rows_or_photos(swept, table, error_of, tmp_path, image_run):
     run = shutil.copytree(swept, tmp_path / "run")
-    change_network(run, lambda tensors: None, output="linear", classes='["a"]')
+    change_network(run, lambda network: network._replace(spec=replace(network.spec, output="linear"), classes=("a",)))
     assert "must be a classifier" in error_of(run, table[2])
     run = shutil.copytree(swept, tmp_path / "long")
-    change_network(run, lambda tensors: None, classes=json.dumps(["a", "b" * 101]))
+    change_network(run, lambda network: network._replace(classes=("a", "b" * 101)))
     assert "the network names 2 classes in up to 101 characters" in error_of(run, table[2])
     run = shutil.copytree(swept, tmp_path / "bare")
-    change_network(run, lambda tensors: [tensors.pop(f"standardizer/{name}") for name in ("mean", "std")])
+    change_network(run, lambda network: network._replace(standardizer=None))
     assert "must be a run of catvnoncat, or on your own file" in error_of(run, table[2])
     assert "--out must be used with a file of rows" in error_of(image_run, "a.png", "--out", tmp_path / "a.csv")
 

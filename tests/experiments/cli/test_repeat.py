@@ -71,7 +71,7 @@ def change_json(path, change):
 
 def test_largest_difference_of_each_file_and_changed_environment_are_reported(run, verdict):
     arrays = {name: a.copy() for name, a in load((run / "best.safetensors").read_bytes()).items()}
-    arrays["0/b"] += np.abs(arrays["0/b"]).max()
+    arrays["params/0/b"] += np.abs(arrays["params/0/b"]).max()
     (run / "best.safetensors").write_bytes(save(arrays))
     (run / "report.txt").write_text((run / "report.txt").read_text().replace("best:", "worst:"))
     (run / "metrics.jsonl").unlink()
@@ -85,7 +85,7 @@ def test_largest_difference_of_each_file_and_changed_environment_are_reported(ru
     change_json(run / "config.json", another)
     lines = verdict(matched=False)
     assert lines[0] == "did not match: 1 of 5 files are identical"
-    assert lines[1].startswith("  best.safetensors: 1 of 6 arrays, relative to their largest number: 0/b by ")
+    assert lines[1].startswith("  best.safetensors: 1 of 6 arrays, relative to their largest number: params/0/b by ")
     assert lines[2:4] == ["  metrics.jsonl: only in the repetition", f"  more.txt: only in {run}"]
     assert "worst:" in lines[4] and "best:" in lines[4]
     assert lines[5] == "likely causes:"

@@ -1,10 +1,14 @@
 """A working folder, Keras on JAX, and the import of a file."""
 
+import ast
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 from experiments.cli import main
+from experiments.networks.storage import load
 
 
 @pytest.fixture
@@ -33,12 +37,14 @@ def torch():
 
 @pytest.fixture
 def import_(capsys, folder):
-    """`import_(file, format, *argv)`: the network that the new run has, loaded by the printed lines."""
+    """`import_(file, format, *argv)`: the network that the new run has, whose model the printed lines load."""
 
     def import_(file, form, *argv):
         assert main.main(["import", str(file), "--from", form, *argv]) == 0
-        namespace = {}
-        exec(capsys.readouterr().out.split("\n\n")[1], namespace)
-        return namespace["network"]
+        code, namespace = capsys.readouterr().out.split("\n\n")[1], {}
+        exec(code, namespace)
+        network = load(Path(ast.literal_eval(re.search(r"load\((.*)\)", code)[1])))
+        assert namespace["model"] == network.spec.stored_model()
+        return network
 
     return import_

@@ -4,14 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from safetensors import safe_open
 from safetensors.numpy import load, save
 
 import jaxnn
 from experiments.networks.spec import LayersSpec, NetworkSpec
 from experiments.networks.storage import StoredNetwork, encode, load_from_run
 from experiments.networks.storage import load as load_network
-from jaxnn.models.calls_as_json import network_to_json
+from experiments.networks.tables import table_spec
+from experiments.readers.errors import InvalidFileError
+from tests.helpers.saved_files import change, read, written
 
 
 @pytest.fixture
@@ -47,75 +48,162 @@ def test_weights_are_stored_by_their_values_not_by_their_memory(tmp_path):
     spec = NetworkSpec((2, 3))
     W = np.asfortranarray(np.arange(6, dtype=np.float32).reshape(3, 2))
     path = tmp_path / "net.safetensors"
-    path.write_bytes(encode(StoredNetwork(spec, ({"W": W, "b": np.zeros(3, np.float32)},), ("a", "b"))))
+    path.write_bytes(encode(StoredNetwork(spec, ({"W": W, "b": np.zeros(3, np.float32)},), ("a", "b", "c"))))
     np.testing.assert_array_equal(load_network(path).params[0]["W"], W)
 
 
-@pytest.mark.full
-def test_a_scanned_network_is_stored_layer_by_layer(tmp_path):
+def test_a_scanned_network_is_stored_layer_by_layer(tmp_path, monkeypatch):
     """So a file is the same, scanned or not."""
-    spec = NetworkSpec((2,) * 130, "tanh")
-    model = spec.model()
+    spec = NetworkSpec((2,) * 70, "tanh")
+    model, path = spec.model(), tmp_path / "net.safetensors"
     params = jax.tree.map(lambda leaf: leaf + 0.5, model.init(jax.random.key(0)))
     assert len(jax.tree.leaves(params)) < 10  # it is scanned
-    path = tmp_path / "net.safetensors"
     path.write_bytes(encode(StoredNetwork(spec, params, ("a", "b"))))
-    stored = load(path.read_bytes())
-    assert {stored[f"{2 * i}/W"].shape for i in range(129)} == {(2, 2)}
-    np.testing.assert_array_equal(stored["6/W"], jaxnn.models.params_to_arrays(model.network, params)[6])
+    stored, arrays = load(path.read_bytes()), jaxnn.models.params_to_arrays(model.network, params)
+    assert {name: array.shape for name, array in stored.items() if name.endswith("W")} == {
+        f"params/{2 * i}/W": (2, 2) for i in range(69)
+    }
+    np.testing.assert_array_equal(stored["params/6/W"], arrays[6])
     jax.tree.map(np.testing.assert_array_equal, load_network(path).params, params)
+    x = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)
+    np.testing.assert_allclose(jaxnn.load(path).predict_proba(x), model.predict_proba(params, x), rtol=1e-6)
+    monkeypatch.setattr("experiments.networks.spec.SCAN_DEPTH", 1000)
+    plain = spec.stored_model()
+    params = jaxnn.models.params_from_arrays(plain.network, plain.in_shape, arrays)
+    assert encode(StoredNetwork(spec, params, ("a", "b"))) == path.read_bytes()
 
 
 def test_names_are_the_paths_in_the_params(stored):
-    with safe_open(stored[0], framework="np") as file:
-        assert sorted(file.keys()) == ["0/W", "0/b", "2/W", "2/b", "standardizer/mean", "standardizer/std"]
-        assert file.metadata()["sizes"] == "[5, 4, 3]"
-        assert file.metadata()["format_version"] == "1"
+    contents, arrays = read(stored[0])
+    names = ["params/0/W", "params/0/b", "params/2/W", "params/2/b", "standardizer/mean", "standardizer/std"]
+    assert sorted(arrays) == names
+    assert contents["notes"] == {"dict": {"output": "softmax", "activation": "tanh"}}
 
 
-def change(path, tensors=None, **metadata):
-    """Write the file again, with tensors (None: left out) and metadata changed."""
-    with safe_open(path, framework="np") as file:
-        old = file.metadata()
-    kept = {name: value for name, value in (load(path.read_bytes()) | (tensors or {})).items() if value is not None}
-    path.write_bytes(save(kept, old | metadata))
+def test_the_library_predicts_from_raw_inputs_by_names(stored):
+    path, spec, params = stored
+    x = np.random.default_rng(0).normal(2, 3, (20, 5))
+    labels = np.argmax(spec.model().outputs(params, x - np.arange(5.0)), axis=1)
+    assert jaxnn.load(path).predict(x).tolist() == ["abc"[label] for label in labels]
+    assert len(set(labels.tolist())) > 1
+
+
+def test_values_and_each_step_of_sequences_have_names(tmp_path):
+    """The library has no names of values: they are in the notes."""
+    nn, path = jaxnn.nn, tmp_path / "net.safetensors"
+    steps = LayersSpec(nn.chain(nn.recurrent(nn.simple_cell(4)), nn.each_step(nn.dense(3))), (5, 2))
+    for spec, shape in ((NetworkSpec((5, 3), "tanh", "linear"), (2, 5)), (steps, (4, 5, 2))):
+        params, x = spec.model().init(jax.random.key(1)), np.random.default_rng(0).normal(0, 1, shape)
+        path.write_bytes(encode(StoredNetwork(spec, params, ("a", "b", "c"))))
+        back = load_network(path)
+        assert (back.spec, back.classes) == (spec, ("a", "b", "c"))
+        z = np.asarray(spec.model().outputs(params, x))
+        expected = z if spec is not steps else np.array(["a", "b", "c"])[z.argmax(-1)]
+        assert jaxnn.load(path).predict(x).tolist() == expected.tolist()
+
+
+def description(*path):
+    """Return a function that replaces a value in the contents of a file, by its path; the last is the value."""
+    *keys, last, value = path
+
+    def replace(contents):
+        for key in keys:
+            contents = contents[key]
+        contents[last] = value
+
+    return replace
+
+
+def of_model(*path):
+    return description("model", "dict", *path)
+
+
+def of_params(*path):
+    return description("params", "tuple", *path)
+
+
+def of_notes(name, value):
+    return description("notes", "dict", name, value)
+
+
+def unchanged(contents):
+    return None
+
+
+def names_of(*names):
+    return description("class_names", {"tuple": [*names]})
+
+
+LAYERS = "network", "args"
+DENSE, TANH = {"call": "dense", "args": [1], "kwargs": {}}, {"call": "tanh", "args": [], "kwargs": {}}
 
 
 @pytest.mark.parametrize(
-    ("tensors", "metadata", "message"),
+    ("arrays", "contents", "message"),
     [
-        ({"0/W": np.zeros((5, 4), np.float32)}, {}, r"W is \(n_out, n_in\), transpose it"),
-        ({"0/W": np.zeros((4, 6), np.float32)}, {}, "shape"),
-        ({"0/W": np.full((4, 5), np.nan, np.float32)}, {}, "must be finite in float32, got inf or NaN"),
-        ({"2/b": None}, {}, "39 params, the file 36"),
-        ({"9/W": np.zeros(1, np.float32)}, {}, "the network has"),
-        ({}, {"sizes": "[5, 4"}, "damaged"),
-        ({}, {"sizes": "7"}, "damaged"),
-        ({}, {"sizes": "[" * 100_000}, "damaged"),
-        ({}, {"sizes": "[5, 1000000000000, 3]"}, "9,000,000,000,003 params, the file 39"),
-        ({}, {"sizes": "[5" + ", 1" * 100_000 + ", 3]"}, "100,001 layers, more than 1,000"),
-        ({}, {"sizes": "[5, true, 3]"}, "its sizes are"),
-        ({}, {"sizes": "5" * 5000}, "damaged"),
-        ({}, {"classes": "[1, 2, 3]"}, "expected names"),
-        ({}, {"classes": '["a", "b", "\\u001b[2J"]'}, "cannot be printed"),
-        ({}, {"classes": '["a"]'}, "names 1 classes, but its outputs are of 3"),
-        ({}, {"image_shape": "[1000000000, 1000000000, 3]"}, "of 5 numbers"),
-        ({}, {"image_shape": "[-1, -1, 5]"}, "image_shape"),
-        ({"0/b": np.zeros(4, np.int64)}, {}, "0/b is int64"),
-        ({"standardizer/std": None}, {}, "its standardizer has shapes"),
-        ({"standardizer/std": np.zeros(5)}, {}, "a deviation of 0"),
-        ({"standardizer/mean": np.full(5, np.nan)}, {}, "not finite"),
-        ({}, {"sizes": "[5, -4, 3]"}, "sizes"),
-        ({}, {"activation": "wish"}, "activation must be one of"),
-        ({}, {"output": "wish"}, "output must be one of"),
-        ({}, {"image_shape": "7"}, "damaged"),
-        ({}, {"format": "other"}, "not written by these experiments"),
-        ({}, {"format_version": "2"}, "newer jaxnn"),
+        ({"params/0/W": np.zeros((5, 4), np.float32)}, unchanged, r"must be an array \(4, 5\), got an array \(5, 4\)"),
+        ({"params/0/W": np.zeros((4, 6), np.float32)}, unchanged, r"must be an array \(4, 5\), got an array \(4, 6\)"),
+        ({"params/0/W": np.full((4, 5), np.nan, np.float32)}, unchanged, r"params\[0\]\['W'\] must be finite float32"),
+        ({"params/2/b": None}, unchanged, "KeyError: 'params/2/b'"),
+        ({}, of_params(2, {"tuple": []}), r"params\[2\]\['W'\] must be an array .* got nothing"),
+        ({}, description("params", {"list": [{"array": "params/0/W"}]}), "damaged"),
+        ({}, of_model("network", [5]), "damaged"),
+        ({}, of_model(*LAYERS, 0, "args", [10**12]), r"must be an array \(1000000000000, 5\), got an array \(4, 5\)"),
+        ({}, of_model(*LAYERS, [DENSE] * 10_000), "its network too large: it is described by 20,0.. objects"),
+        ({}, of_model(*LAYERS, 0, "args", [True]), "n_out must be"),
+        ({}, of_model(*LAYERS, 0, "args", [-4]), "n_out must be"),
+        ({}, of_model(*LAYERS, 0, "args", [10**3000]), "damaged"),
+        ({}, of_model("in_shape", {"list": [5]}), "its model must be that of its notes, 5-4-3"),
+        ({}, of_model("in_shape", {"tuple": [True]}), "damaged"),
+        ({}, of_model("loss", 3), "its model must be that of its notes, 5-4-3"),
+        ({}, of_model(*LAYERS, 1, "call", "relu"), r"that of its notes, 5-4-3 \(tanh, softmax\), got another"),
+        ({}, names_of(1, 2, 3), "class_names must be the names of the classes"),
+        ({}, names_of("a", "b", "\x1b[2J"), "names that can be printed"),
+        ({}, names_of("a"), "class_names must be those of the model's 3 classes, got 1"),
+        ({}, description("class_names", None), "its classes must be names, got None"),
+        ({}, description("class_names", {"list": ["a", "b", "c"]}), "its classes must be names"),
+        ({}, of_notes("image_shape", {"tuple": [10**9, 10**9, 3]}), "of 5 numbers"),
+        ({}, of_notes("image_shape", {"tuple": [-1, -1, 5]}), "image_shape"),
+        ({}, of_notes("image_shape", {"tuple": [1, 5]}), "image_shape"),
+        ({}, of_notes("image_shape", 7), "image_shape must be"),
+        (
+            {"params/0/b": np.zeros(4, np.int32)},
+            description("params", "tuple", 0, "dict", "b", "dtype", "int32"),
+            "int32",
+        ),
+        ({}, description("standardizer", "dict", {"mean": {"array": "standardizer/mean", "dtype": "float64"}}), "std"),
+        ({"standardizer/std": np.ones(4)}, unchanged, r"its standardizer must be of shape \(5,\)"),
+        ({"standardizer/std": np.zeros(5)}, unchanged, "of deviations above 0"),
+        ({"standardizer/mean": np.full(5, np.nan)}, unchanged, "its standardizer must be finite"),
+        ({}, description("standardizer", "dict", "mean", "no array"), "its standardizer must be"),
+        ({}, of_notes("activation", "wish"), "activation must be one of"),
+        ({}, of_notes("activation", {"list": ["tanh"]}), "damaged"),
+        ({}, of_notes("output", "wish"), "output must be one of"),
+        ({}, of_notes("output", "binary"), r"that of its notes, 5-4-3 \(tanh, binary\), got another"),
+        ({}, of_notes("output", {"list": []}), "damaged"),
+        ({}, description("notes", {"dict": {}}), "was not written by these experiments: its notes lack 'output'"),
+        ({}, description("notes", {"list": []}), "damaged"),
+        ({}, description("model", DENSE), "net.safetensors must be a model, got a network alone, as of a run of"),
+        ({}, description("version", 2), "damaged.* version 2"),
     ],
 )
-def test_file_that_does_not_fit_its_network_raises(stored, tensors, metadata, message):
-    change(stored[0], tensors, **metadata)
-    with pytest.raises(ValueError, match=message):
+def test_file_that_does_not_fit_its_network_raises(stored, arrays, contents, message):
+    change(stored[0], contents, arrays)
+    with pytest.raises(InvalidFileError, match=message) as raised:
+        load_network(stored[0])
+    assert str(raised.value).startswith(f"{stored[0]} ") and str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["7", "{", "[" * 100_000, "5" * 5000, '{"a":' * 150_000, "null"])
+def test_contents_of_another_kind_raise(stored, text):
+    stored[0].write_bytes(written(text, **read(stored[0])[1]))
+    with pytest.raises(InvalidFileError, match=r"net\.safetensors is damaged"):
+        load_network(stored[0])
+
+
+def test_a_file_of_another_library_raises(stored):
+    stored[0].write_bytes(save({"0.weight": np.ones((2, 2))}, {"format": "pt"}))
+    with pytest.raises(InvalidFileError, match=r"net\.safetensors is damaged, or another library's, which import"):
         load_network(stored[0])
 
 
@@ -132,9 +220,6 @@ def test_oversized_table_of_contents_raises_before_it_is_read(stored):
     path.write_bytes((2**40).to_bytes(8, "little") + path.read_bytes()[8:])
     with pytest.raises(ValueError, match=r"net\.safetensors is damaged.* would have 1,099,511,627,776 bytes"):
         load_network(path)
-
-
-LARGE = jaxnn.chain(jaxnn.nn.conv(10**9, 3), jaxnn.flatten(), jaxnn.dense(3))
 
 
 @pytest.fixture
@@ -156,9 +241,7 @@ def test_convolutional_round_trip(convolutional, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, back.params, params)
     x = np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 4, 4, 1)
     np.testing.assert_array_equal(back.spec.model().predict(back.params, x), spec.model().predict(params, x))
-    with safe_open(path, framework="np") as file:
-        assert sorted(file.keys()) == ["0/K", "0/b", "3/W", "3/b"]
-        assert (file.metadata()["format"], file.metadata()["in_shape"]) == ("jaxnn-layers", "[4, 4, 1]")
+    assert sorted(read(path)[1]) == ["params/0/K", "params/0/b", "params/3/W", "params/3/b"]
 
 
 def test_the_deepest_network_of_a_run_may_be_of_any_kind(convolutional, stored, tmp_path):
@@ -170,30 +253,30 @@ def test_the_deepest_network_of_a_run_may_be_of_any_kind(convolutional, stored, 
 
 
 @pytest.mark.parametrize(
-    ("tensors", "metadata", "message"),
+    ("arrays", "contents", "message"),
     [
-        ({"0/K": np.zeros((3, 3, 2, 1), np.float32)}, {}, "must have shape"),
-        ({"3/b": None}, {}, "a network 4x4x1-3x3x2-3 has 77 params, the file 74"),
-        ({"9/W": np.zeros(1, np.float32)}, {}, "the network has 0/K, 0/b, 3/W, 3/b"),
-        ({}, {"in_shape": "[4, 4]"}, "damaged"),
-        ({}, {"in_shape": "[4, 4, 3]"}, "has 113 params"),
-        ({}, {"in_shape": "[1000000, 1000000, 1]"}, "damaged"),
-        ({}, {"output": "wish"}, "output must be one of binary, softmax, linear, relu, got 'wish'"),
-        ({}, {"classes": '["a", "b"]'}, "names 2 classes, but its outputs are of 3"),
-        ({}, {"network": "[" * 100_000}, "damaged"),
-        ({}, {"network": '{"call": "system", "args": ["ls"], "kwargs": {}}'}, "'system'"),
-        ({}, {"network": '{"call": "dense", "args": [-1], "kwargs": {}}'}, "damaged"),
-        ({}, {"network": network_to_json(LARGE)}, r"a network 4x4x1-4x4x1000000000-3 has 58,000,000,003 params"),
-        ({}, {"network": "7"}, "network must be"),
-        ({}, {"format": "jaxnn-mlp", "format_version": "1"}, "its header lacks 'sizes'"),
-        ({}, {"format_version": "3"}, "newer jaxnn"),
-        ({}, {"in_dtype": "float64"}, "in_dtype must be one of float32, int32, uint8, got 'float64'"),
-        ({}, {"format_version": "one"}, "damaged"),
+        ({"params/0/K": np.zeros((3, 3, 2, 1), np.float32)}, unchanged, r"must be an array \(3, 3, 1, 2\), got"),
+        ({"params/3/b": None}, unchanged, "KeyError: 'params/3/b'"),
+        ({}, of_model("in_shape", {"tuple": [4, 4]}), "damaged"),
+        ({}, of_model("in_shape", {"tuple": [4, 4, 3]}), r"must be an array \(3, 3, 3, 2\)"),
+        ({}, of_model("in_shape", {"tuple": [10**6, 10**6, 1]}), "damaged"),
+        ({}, of_model("in_shape", {"list": [4, 4, 1]}), "in_shape must be sizes"),
+        ({}, of_model("in_shape", {"shape": [4, 4, 1], "of": "float16"}), "in_dtype must be one of .*, got 'float16'"),
+        ({}, of_model("in_shape", {"shape": [4, 4, 1], "of": "float32"}), "its model must be that of its notes"),
+        ({}, of_notes("output", "wish"), "output must be one of binary, softmax, linear, relu, got 'wish'"),
+        ({}, of_notes("output", "linear"), "its model must be that of its notes"),
+        ({}, of_notes("activation", "tanh"), "damaged"),
+        ({}, names_of("a", "b"), "the model's 3 classes, got 2"),
+        ({}, of_model("network", {"call": "system", "args": ["ls"], "kwargs": {}}), "'system'"),
+        ({}, of_model("network", {"call": "dense", "args": [-1], "kwargs": {}}), "damaged"),
+        ({}, of_model(*LAYERS, 0, "args", 0, 10**9), "must be an array .3, 3, 1, 1000000000., got"),
+        ({}, of_model(*LAYERS, 2, {"call": "repeat", "args": [TANH, 10**9], "kwargs": {}}), "damaged"),
+        ({}, of_model("network", 7), "network must be"),
     ],
 )
-def test_convolutional_file_that_does_not_fit_its_network_raises(convolutional, tensors, metadata, message):
-    change(convolutional[0], tensors, **metadata)
-    with pytest.raises(ValueError, match=message):
+def test_convolutional_file_that_does_not_fit_its_network_raises(convolutional, arrays, contents, message):
+    change(convolutional[0], contents, arrays)
+    with pytest.raises(InvalidFileError, match=message):
         load_network(convolutional[0])
 
 
@@ -219,22 +302,23 @@ def test_statistics_round_trip(normalized):
     np.testing.assert_array_equal(
         back.spec.model().outputs(back.params, x, back.stats), spec.model().outputs(params, x, stats)
     )
-    with safe_open(path, framework="np") as file:
-        names = {"stats/1/mean", "stats/1/var", "stats/2/1/mean", "stats/2/1/var"}
-        assert {name for name in file.keys() if name.startswith("stats/")} == names  # noqa: SIM118 (not a dictionary)
+    names = {name for name in read(path)[1] if name.startswith("stats/")}
+    assert names == {"stats/1/mean", "stats/1/var", "stats/2/1/mean", "stats/2/1/var"}
 
 
 @pytest.mark.parametrize(
-    ("tensors", "message"),
+    ("arrays", "contents", "message"),
     [
-        ({"stats/1/var": None}, "the network has 0/K, 0/b, 1/beta, .*stats/1/var"),
-        ({"stats/1/var": np.ones(3, np.float32)}, r"stats/1/var must be finite, of shape \(2,\), got \(3,\)"),
-        ({"stats/1/mean": np.full(2, np.nan, np.float32)}, "stats/1/mean must be finite"),
+        ({"stats/1/var": None}, unchanged, "KeyError: 'stats/1/var'"),
+        ({"stats/1/var": np.ones(3, np.float32)}, unchanged, "damaged"),
+        ({"stats/1/mean": np.full(2, np.nan, np.float32)}, unchanged, r"stats\[1\]\['mean'\] must be finite float32"),
+        ({}, description("stats", {"tuple": []}), "damaged"),
+        ({}, description("stats", "tuple", 0, {"array": "stats/1/mean", "dtype": "float32"}), "damaged"),
     ],
 )
-def test_statistics_that_do_not_fit_raise(normalized, tensors, message):
-    change(normalized[0], tensors)
-    with pytest.raises(ValueError, match=message):
+def test_statistics_that_do_not_fit_raise(normalized, arrays, contents, message):
+    change(normalized[0], contents, arrays)
+    with pytest.raises(InvalidFileError, match=message):
         load_network(normalized[0])
 
 
@@ -254,3 +338,55 @@ def test_a_network_of_whole_numbers(tmp_path):
     x = np.array([[0, 6, 2, 2]], np.int32)
     assert (back.spec, str(spec), spec.n_outputs) == (spec, "4-4x2-3", 3)
     np.testing.assert_array_equal(back.spec.model().outputs(back.params, x), spec.model().outputs(params, x))
+
+
+def of_embedded(in_shape):
+    return of_model("in_shape", {"tuple": in_shape})
+
+
+NUMBERS, LEVEL = {"shape": [3], "of": "float32"}, {"shape": [], "of": "int32"}
+MEAN = {"array": "notes/standardizer/mean", "dtype": "float64"}
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    spec = table_spec(3, (60,), (4, 1))
+    stats = jaxnn.data.Standardizer(np.arange(3.0), np.full(3, 2.0))
+    path = tmp_path / "table.safetensors"
+    path.write_bytes(
+        encode(StoredNetwork(spec, spec.model().init(jax.random.key(0)), ("no", "yes"), standardizer=stats))
+    )
+    return path, spec, stats
+
+
+def test_the_standardizer_of_numbers_beside_words_is_in_the_notes(embedded):
+    path, spec, stats = embedded
+    back, saved = load_network(path), jaxnn.load(path)
+    assert (back.spec, back.classes, saved.standardizer) == (spec, ("no", "yes"), None)
+    jax.tree.map(np.testing.assert_array_equal, tuple(back.standardizer), tuple(stats))
+    numbers, level = np.random.default_rng(0).normal(0, 5, (9, 3)), np.arange(9, dtype=np.int32)
+    x = (jaxnn.standardize(stats, numbers).astype(np.float32), level)
+    labels = np.asarray(spec.model().predict(back.params, x))
+    assert saved.predict(x).tolist() == [("no", "yes")[label] for label in labels]
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (of_embedded([NUMBERS]), "damaged"),
+        (of_embedded([NUMBERS, LEVEL, LEVEL]), "damaged"),
+        (of_embedded([{"shape": [2], "of": "float32"}, LEVEL]), "damaged"),
+        (of_embedded([{"shape": [3, 1], "of": "float32"}, LEVEL]), "damaged"),
+        (of_embedded([{"shape": [10**9], "of": "float32"}, LEVEL]), "damaged"),
+        (of_embedded([{"shape": [True], "of": "float32"}, LEVEL]), "damaged"),
+        (of_embedded([NUMBERS, {"shape": [], "of": "int8"}]), "in_shape must be sizes, or numbers and categories"),
+        (of_model("in_shape", 3), "damaged"),
+        (of_notes("standardizer", {"dict": {"mean": MEAN}}), "damaged"),
+        (of_notes("standardizer", {"dict": {"mean": MEAN, "std": MEAN}}), "of deviations above 0"),
+        (of_notes("standardizer", 3), "damaged"),
+    ],
+)
+def test_a_table_that_does_not_fit_its_network_raises(embedded, contents, message):
+    change(embedded[0], contents)
+    with pytest.raises(InvalidFileError, match=message):
+        load_network(embedded[0])

@@ -274,6 +274,18 @@ def test_a_sentence_must_be_one(made, argv, message, capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "argv", [["export", "--to", "npz"], ["import", "x.npz", "--from", "npz", "--like"], ["sample", "--length", "3"]]
+)
+def test_commands_for_models_do_not_take_a_network_of_translation(made, argv, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", W_1=np.ones((1, 1)))
+    assert main.main([argv[0], str(made), *argv[1:]] if argv[0] != "import" else [*argv, str(made)]) == 2
+    error = capsys.readouterr().err
+    assert "network.safetensors must be a model, got a network alone, as of a run of translation: use predict" in error
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", ["network.safetensors", "subwords.model", "decoding.json"])
 @pytest.mark.parametrize("content", [b"", b"{}", b"\0" * 100, None])
 def test_a_damaged_run_is_one_line(made, name, content, tmp_path, capsys):
