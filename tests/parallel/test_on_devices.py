@@ -11,7 +11,7 @@ from tests.helpers.sources import ROOT
 DEVICES = 4
 
 
-@pytest.mark.parametrize("name", ["layers", "placement", "populations", "training"])
+@pytest.mark.parametrize("name", ["functional", "layers", "placement", "populations", "training"])
 def test_on_four_devices(name, full):
     env = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES}"}
     for name in [name for name in env if name.startswith("PYTEST_")]:
