@@ -84,7 +84,7 @@ def batch_norm_forward(
     shift", 2015.
     """
     if in_training.get() and x.size == x.shape[-1]:
-        fix = "use a batch_size above 1, or layer_norm()"
+        fix = "use a batch_size above 1 and above the number of micro_batches, or layer_norm()"
         raise ValueError(f"x must be more than one value for each channel in training, got {described(x)}: {fix}")
     over, wide = tuple(range(x.ndim - 1)), widened(x)
     weight, n = _weights(wide, rows)
