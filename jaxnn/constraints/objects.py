@@ -163,6 +163,12 @@ class ExampleShape(Constraint):
         super().__init__(f"the shape of one example{axes}", rejects, self._hint)
         self.least = least
 
+    def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
+        """Return the shape, a tuple also of a `jax.ShapeDtypeStruct` of floats, as the parts of a tree have it."""
+        if isinstance(value, jax.ShapeDtypeStruct) and jnp.issubdtype(value.dtype, jnp.floating):
+            value = tuple(value.shape)
+        return super().check(name, value, call)
+
     def accepts(self, value: Any) -> bool:
         """Return whether it is a tuple or a list of positive whole numbers."""
         return isinstance(value, tuple | list) and len(value) >= self.least and all(map(is_count, value))

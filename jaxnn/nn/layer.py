@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxnn.constraints import Constraint, Function, Instance, checked
 from jaxnn.explicit_axes import as_rows, backward_on_any_axes, forward_on_any_axes, on_any_axes
 from jaxnn.factories.decorator import completed_by, derived_field, factory, factory_made
+from jaxnn.nn.shapes import simplified
 from jaxnn.typing import Array, Cache, Key, Params, PyTree, Shapes, Statistics
 from jaxnn.validation import unless_lengths
 
@@ -175,7 +176,7 @@ def stateless(
     return Layer(
         init=lambda key, in_shape: (
             (),
-            out_shape(in_shape if whole_numbers else _OF_FLOATS.check("in_shape", in_shape)),
+            out_shape(simplified(in_shape if whole_numbers else _OF_FLOATS.check("in_shape", in_shape))),
         ),
         forward=lambda params, x, key=None: forward(x),
         backward=lambda params, cache, dy: ((), backward(cache, dy)),

@@ -109,7 +109,7 @@ class _VectorShape(ExampleShape):
 
     def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
         """Return the shape; raise ValueError if it has more axes, or none."""
-        super().check(name, value, call)
+        value = super().check(name, value, call)
         if len(value) != 1:
             got = f"{tuple(value)}: put flatten() before it"
             raise ValueError(f"{name} must be the shape of one example that is a vector, (n_in,), got {got}")
