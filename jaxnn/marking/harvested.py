@@ -57,7 +57,7 @@ def each_mark(marks: Marks) -> Iterator[Mark]:
 def micro_batches(marks: Marks) -> list[list[Mark]]:
     """Return the marks of each micro-batch, forward and backward; an empty list without micro-batches.
 
-    A derivative by JAX computes them again, in another scan, of which only the cotangents are taken.
+    JAX computes them again for its derivative, in another scan, of which only the cotangents are taken.
     """
     loops = [one for one in marks if isinstance(one, Loop)]
     loops = [loop for loop in loops if any(MICRO_BATCH in one.place for one in each_mark([loop]))]
