@@ -274,22 +274,57 @@ def test_a_carry_trains_on_rows_that_are_whole():
     same(four, one)
 
 
+WRAPPED = {
+    "plain": lambda layer: layer,
+    "remat": jaxnn.remat,
+    "bfloat16": lambda layer: jaxnn.with_dtype(layer, jnp.bfloat16),
+    "remat and bfloat16": lambda layer: jaxnn.remat(jaxnn.with_dtype(layer, jnp.bfloat16)),
+}
+wrapped = pytest.mark.parametrize("name", WRAPPED)
+
+
+def in_pairs(name, width, pairs):
+    """Pairs of dense layers, each wrapped, and one at the end."""
+    layer = WRAPPED[name](jaxnn.chain(jaxnn.dense(width), jaxnn.relu(), jaxnn.dense(width), jaxnn.relu()))
+    return jaxnn.chain(*[layer] * pairs, jaxnn.dense(4))
+
+
 @pytest.mark.full
-def test_params_that_are_split_take_a_quarter_of_the_memory():
-    """As the compiled program reports it: of state and data, and of what it computes between."""
-    network = jaxnn.chain(*[jaxnn.dense(256), jaxnn.relu()] * 8, jaxnn.dense(4))
-    objective, optimizer, four = objective_of(network), jaxnn.optimizer("adam", 0.01), mesh(4)
+@wrapped
+def test_params_that_are_split_take_a_quarter_of_the_memory(name):
+    """As the compiled program reports it: of state and data, of what it returns, and of what it computes between."""
+    network, optimizer, four = in_pairs(name, 256, 4), jaxnn.optimizer("adam", 0.01), mesh(4)
     params, _ = network.init(jax.random.key(0), (256,))
     data = split(jaxnn.Batch(np.zeros((64, 256), np.float32), np.zeros(64, int)), four)
-    epoch = jaxnn.train.make_epoch(objective, optimizer, 32, shards=4)
+    epoch = jaxnn.train.make_epoch(objective_of(network), optimizer, 32, shards=4)
 
     def memory(params):
         state = parallel.place_whole(jaxnn.train_state(params, optimizer, jax.random.key(0)), four)
         found = epoch.lower(state, data).compile().memory_analysis()
-        return np.array([found.argument_size_in_bytes, found.temp_size_in_bytes])
+        return np.array([found.argument_size_in_bytes, found.output_size_in_bytes, found.temp_size_in_bytes])
 
     of_all, of_a_part = (memory(place(params, four)) for place in (parallel.place_whole, parallel.split_evenly))
+    assert of_all[0] > 3 * sum(a.nbytes for a in jax.tree.leaves(params))  # Adam keeps two numbers for each
     assert (of_a_part <= 0.27 * of_all).all()
+
+
+@pytest.mark.full
+@wrapped
+def test_params_that_are_split_train_as_on_one_device(name):
+    """In bfloat16 to its precision, 2⁻⁸, of losses, and twice that of the largest number of each array of params."""
+    network, optimizer, four = in_pairs(name, 16, 2), jaxnn.optimizer("adam", 0.01), mesh(4)
+    lying = parallel.split_evenly(params_of(network), four)
+    expected = fit(network=network, optimizer=optimizer, shards=4)
+    found = fit(network=network, optimizer=optimizer, shards=4, params=lying, mesh=four)
+    assert specs(found.params) == specs(lying) and {a.dtype.name for a in jax.tree.leaves(found.params)} == {"float32"}
+    if "bfloat16" not in name:
+        same(found, expected)
+        return
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=2**-8)
+    for a, b in zip(jax.tree.leaves(found.params), jax.tree.leaves(expected.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2**-7 * np.abs(b).max())
+    in_float32 = fit(network=in_pairs("plain", 16, 2), optimizer=optimizer, shards=4)
+    assert np.abs(found.losses - in_float32.losses).max() > 1e-4  # so it did compute in bfloat16
 
 
 @pytest.mark.full
