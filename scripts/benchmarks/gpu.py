@@ -148,15 +148,14 @@ def verdict(found: dict[str, Any], right: bool) -> tuple[str, bool]:
     from experiments.studies.mnist.presets import PRESETS
 
     commands = [*found["speed"].values(), *found["presets"].values()]
-    failed = [one for one in commands if one["status"] not in (0, 124)]
+    failed = sum(one["status"] not in (0, 124) for one in commands)
     ended, presets = (sum(one["status"] == 0 for one in found[name].values()) for name in ("speed", "presets"))
-    return (
-        f"gradients of {len(found['gradients'])} of {len(layers.rows())} layers, {'all' if right else 'not all'} within "
+    text = (
+        f"gradients of {len(found['gradients'])} of {len(layers.rows())} layers, {'' if right else 'not '}all within "
         f"{BOUND:g}; times of {len(found['layers'])}; {ended} of {len(WORKLOADS)} trainings and {presets} of "
         f"{sum(preset.device == 'gpu' for preset in PRESETS.values())} presets ran to the end"
-        + f", {len(failed)} failed"
-        * bool(failed)
-    ), bool(failed)
+    )
+    return f"{text}, {failed} failed" if failed else text, failed > 0
 
 
 def main(argv: list[str]) -> int:
