@@ -9,7 +9,7 @@ device. So only the outputs of a function are placed, and its inside is compiled
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,10 @@ Places = Callable[..., PyTree]
 """`places(outputs, *args) -> specs`: of the outputs, shapes, and the arguments, a spec for each leaf of the outputs."""
 
 
-def on_any_axes(function: Callable[..., Any], places: Places) -> Callable[..., Any]:
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def on_any_axes(function: F, places: Places) -> F:
     """Return the function, which on explicit axes computes as on automatic ones; `places` are those of its outputs.
 
     Without explicit axes among its arguments it is the function itself.
@@ -43,7 +46,28 @@ def on_any_axes(function: Callable[..., Any], places: Places) -> Callable[..., A
         return _run_on(mesh, function, places, given.args, given.kwargs)
 
     vars(run)["on_any_axes"] = True
-    return run
+    return cast(F, run)
+
+
+def forward_on_any_axes(function: F) -> F:
+    """Return `forward(params, x, ...)` for any axes: outputs and cache are split as the examples are."""
+    return on_any_axes(function, lambda outputs, params, x, *_: as_rows(outputs, x))
+
+
+def backward_on_any_axes(function: F) -> F:
+    """Return `backward(params, cache, ..., dy)` for any axes: dparams lie as params, other cotangents as dy."""
+
+    def places(outputs, params, *given):
+        dparams, *others = outputs
+        dy = next((rows for rows in map(_with_rows, reversed(given)) if rows), [])
+        return beside(dparams, params), *as_rows(others, dy)
+
+    return on_any_axes(function, places)
+
+
+def rows_on_any_axes(function: F) -> F:
+    """Return a function without params for any axes: outputs are split as the examples are."""
+    return on_any_axes(function, lambda outputs, *given: as_rows(outputs, _with_rows(given)))
 
 
 def explicit_mesh(tree: PyTree) -> Any:
@@ -62,6 +86,11 @@ def as_rows(outputs: PyTree, x: PyTree) -> PyTree:
     m = leaves[0].shape[0] if leaves else None
     split = next((spec[0] for spec in map(place_of, leaves) if len(spec) and spec[0] is not None), None)
     return jax.tree.map(lambda a: PartitionSpec(split) if a.ndim and a.shape[0] == m else WHOLE, outputs)
+
+
+def _with_rows(given: PyTree) -> PyTree:
+    """Return the arrays that have examples: what a cache keeps for its dtype has none."""
+    return [leaf for leaf in jax.tree.leaves(given) if np.ndim(leaf) and len(leaf)]
 
 
 def like(outputs: PyTree, given: PyTree) -> PyTree:
@@ -121,14 +150,18 @@ def _run_on(mesh: Any, function: Callable[..., Any], places: Places, args: Any, 
         return [a for a in outputs if isinstance(a, jax.Array)]
 
     arrays = _on_one_mesh([leaves[i] for i in traced])
-    shapes = iter(jax.eval_shape(inside, *(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays)))
+    mesh = getattr(mesh, "abstract_mesh", mesh)
+    explicit = [name for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True) if kind == AxisType.Explicit]
+    # As inside, also if a mesh is set: on explicit axes a new array is whole, and does not fit beside others.
+    with jax.sharding.use_abstract_mesh(mesh.update_axis_types(dict.fromkeys(explicit, AxisType.Auto))):
+        shapes = iter(jax.eval_shape(inside, *(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays)))
     outputs = [next(shapes) if leaf is None else leaf for leaf in fixed["leaves"]]
     specs = jax.tree.leaves(places(fixed["structure"].unflatten(outputs), *args), is_leaf=_is_spec)
     specs = [spec for spec, leaf in zip(specs, fixed["leaves"], strict=True) if leaf is None]
-    with jax.sharding.use_abstract_mesh(getattr(mesh, "abstract_mesh", mesh)):
-        kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
-        explicit = tuple(name for name, kind in kinds if kind == AxisType.Explicit)
-        computed: Any = jax.sharding.auto_axes(inside, axes=explicit, out_sharding=specs)
+    with jax.sharding.use_abstract_mesh(mesh):
+        computed: Any = jax.sharding.auto_axes(inside, axes=tuple(explicit), out_sharding=specs)
+        if not any(isinstance(a, Tracer) for a in arrays):
+            computed = jax.jit(computed)  # outside of a program, new arrays would have no devices
         found = iter(computed(*arrays))
     return fixed["structure"].unflatten([next(found) if leaf is None else leaf for leaf in fixed["leaves"]])
 

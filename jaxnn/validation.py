@@ -73,6 +73,12 @@ def described(value: Any) -> str:
     return text if short else f"a {type(value).__name__}"
 
 
+def sizes_of(shape: Any) -> Any:
+    """Return the sizes that a `jax.ShapeDtypeStruct` of floats means as the shape of an example; others unchanged."""
+    is_floats = isinstance(shape, jax.ShapeDtypeStruct) and jnp.issubdtype(shape.dtype, jnp.floating)
+    return tuple(shape.shape) if is_floats else shape
+
+
 def has_lengths(value: Any) -> bool:
     """Return whether a value is `Sequences`, of arrays or of shapes."""
     return hasattr(value, "lengths") and hasattr(value, "x")

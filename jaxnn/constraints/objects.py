@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.constraints.declaration import NO_CALL, Call, Constraint, Fix
-from jaxnn.validation import described, has_lengths, is_count, unless_lengths
+from jaxnn.validation import described, has_lengths, is_count, sizes_of, unless_lengths
 
 
 class Flag(Constraint):
@@ -160,12 +160,12 @@ class ExampleShape(Constraint):
     def __init__(self, least: int = 0):
         rejects = (4, (0,), (-1,), (4.0,), "4", None, (True,), *([()] if least else []))
         axes = " with at least one axis" if least else ""
-        super().__init__(f"the shape of one example{axes}", rejects, self._hint)
+        super().__init__(f"the shape of one example{axes}", rejects, self._hint, convert=sizes_of)
         self.least = least
 
     def accepts(self, value: Any) -> bool:
-        """Return whether it is a tuple or a list of positive whole numbers."""
-        return isinstance(value, tuple | list) and len(value) >= self.least and all(map(is_count, value))
+        """Return whether it is a tuple or a list of positive whole numbers, or a shape of floats with these sizes."""
+        return isinstance(n := sizes_of(value), tuple | list) and len(n) >= self.least and all(map(is_count, n))
 
     def _hint(self, value: Any) -> str:
         if has_lengths(value) or isinstance(value, jax.ShapeDtypeStruct):

@@ -23,6 +23,7 @@ from jax.core import Tracer
 
 from jaxnn.arrays import floats, widened
 from jaxnn.constraints import Constraint, Count, Flag, checked
+from jaxnn.explicit_axes import rows_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.losses.loss import Loss
 from jaxnn.sequences import Sequences, array_of, cotangent_with_lengths, on_host, split_lengths, within, zero_beyond
@@ -50,6 +51,7 @@ def _as_floats(z: Any) -> Any:
     return z._replace(x=floats(z.x, "z")) if isinstance(z, Sequences) else floats(z, "z")
 
 
+@rows_on_any_axes
 @checked(z=_LOGITS, y=_LABELS)
 def ctc_value(z: PyTree, y: PyTree, blank: int = 0) -> Array:
     """Compute -log p(y | z), p the sum over all paths that give the labels y.
@@ -84,6 +86,7 @@ def ctc_value(z: PyTree, y: PyTree, blank: int = 0) -> Array:
     return jnp.where(never, jnp.inf, -log_p).astype(array_of(z).dtype)
 
 
+@rows_on_any_axes
 @checked(z=_LOGITS, y=_LABELS)
 def ctc_gradient(z: PyTree, y: PyTree, blank: int = 0) -> PyTree:
     """Compute dz_t = softmax(z_t) - γ_t, γ_t(j) the probability that a path which gives the labels has class j at t.

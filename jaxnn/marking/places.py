@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable
 
 NETWORK, RESIDUAL, COPY, SHARED = "[network]", "[residual]", "[copy]", "[shared]"
-_WHOLE = (NETWORK, RESIDUAL, COPY, SHARED)
+MICRO_BATCH = "[micro-batch]"
+_WHOLE = (NETWORK, RESIDUAL, COPY, SHARED, MICRO_BATCH)
 _ENTRY = re.compile(r"\[(\d+|'[^']*')\]")
 
 Place = tuple[str, ...]

@@ -8,6 +8,7 @@ from jax import lax
 
 from jaxnn.arrays import add_cotangents, cast_like, floats, in_memory, wide_einsum, widened
 from jaxnn.constraints import Constraint, Count, Floats, Leaves, Mask, Nothing, Numbers, OneOf, RandomKey, checked
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
 from jaxnn.nn.layer import Layer, is_pair
@@ -49,6 +50,7 @@ _ELEMENTS = 2**22
 Cache = tuple[Array, Array, Array, Array]
 
 
+@forward_on_any_axes
 @checked(params=Leaves(W="1 n"), q=_QUERIES, k=_KEYS, v=_VALUES, visible=Mask("examples queries keys") | Nothing())
 def additive_attention_forward(
     params: Params, q: Array, k: Array, v: Array, visible: Array | None = None
@@ -92,6 +94,7 @@ def additive_attention_forward(
     return jnp.einsum("mij,mjd->mid", P, v), (q, k, v, P)
 
 
+@backward_on_any_axes
 @checked(params=Leaves(W="1 n"), dy=_OUTPUT)
 def additive_attention_backward(params: Params, cache: Cache, dy: Array) -> tuple[Params, tuple[Array, Array, Array]]:
     """Compute dW, dq, dk and dv; the tanh are computed again.

@@ -14,6 +14,7 @@ from jax import lax
 
 from jaxnn.arrays import cast_like, in_memory, wide_einsum, widened
 from jaxnn.constraints import Count, Flag, Floats, Mask, Nothing, checked
+from jaxnn.explicit_axes import rows_on_any_axes
 from jaxnn.nn.dropped_weights import DROPOUT_KEY, kept_weights, scaled, thinned
 from jaxnn.nn.stochastic import RATE
 from jaxnn.typing import Array, Key, PyTree, Scalar
@@ -26,6 +27,7 @@ _VALUES, _OUTPUT = Floats("m keys heads d_v"), Floats("m queries heads d_v")
 Cache = tuple[Array, Array, Array, Array | None, Array, Array, Array]
 
 
+@rows_on_any_axes
 @checked(
     q=_QUERIES,
     k=_KEYS,
@@ -111,6 +113,7 @@ def blockwise_attention_forward(
     return scaled(y, key, rate), (q, k, v, seen, y, top, total)
 
 
+@rows_on_any_axes
 @checked(dy=_OUTPUT, block=Count(), causal=Flag(), key=DROPOUT_KEY, rate=RATE)
 def blockwise_attention_backward(
     cache: Cache, dy: Array, block: int = 128, causal: bool = False, key: Key | None = None, rate: Scalar = 0.0

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import cast_like, floats, widened
 from jaxnn.constraints import NO_CALL, Call, ExampleShape, Floats, Leaves, Nothing, RandomKey, Real, checked
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.moments import as_row
@@ -46,6 +47,7 @@ class _LeadingOf(Floats):
         return array
 
 
+@forward_on_any_axes
 @checked(params=_PARAMS, x=Floats("m ... n"), rows=_LeadingOf("x") | Nothing(), eps=_EPS)
 def batch_norm_forward(
     params: Params, x: Array, rows: Rows | None = None, eps: float = 1e-5
@@ -82,7 +84,7 @@ def batch_norm_forward(
     shift", 2015.
     """
     if in_training.get() and x.size == x.shape[-1]:
-        fix = "use a batch_size above 1, or layer_norm()"
+        fix = "use a batch_size above 1 and above the number of micro_batches, or layer_norm()"
         raise ValueError(f"x must be more than one value for each channel in training, got {described(x)}: {fix}")
     over, wide = tuple(range(x.ndim - 1)), widened(x)
     weight, n = _weights(wide, rows)
@@ -98,6 +100,7 @@ def batch_norm_forward(
     return y.astype(jnp.result_type(x, *params.values())), cache
 
 
+@backward_on_any_axes
 def batch_norm_backward(params: Params, cache: dict[str, Array], dy: Array) -> tuple[Params, Array]:
     """Compute dγ = Σ dy x̂, dβ = Σ dy, and dx_i = γ/σ (dy_i - w_i (dβ + x̂_i dγ)/N), with w_i how much row i counts.
 

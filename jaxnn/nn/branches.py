@@ -268,7 +268,8 @@ def _init(
     def init(key, in_shape):
         keys = layer_keys(key, len(layers))
         done = [
-            layer.init(keys[i], shape) for i, (layer, shape) in enumerate(zip(layers, shapes(in_shape), strict=True))
+            layer.init(keys[i], simplified(shape))
+            for i, (layer, shape) in enumerate(zip(layers, shapes(in_shape), strict=True))
         ]
         return packing.pack([params for params, _ in done]), packing.pack([structs(shape) for _, shape in done])
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import cast_like, floats
 from jaxnn.constraints import Count, Floats, Function, Leaves, OneOf, RandomKey, checked
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.correlation import correlated, transposed_in_filters, transposed_in_inputs
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights, scale_hint
@@ -21,6 +22,7 @@ _OPTIONS = dict(stride=PER_AXIS, padding=PADDING, dilation=PER_AXIS, groups=Coun
 INIT = OneOf(INITIALIZERS, fix=scale_hint) | Function("key", "shape", "dtype")
 
 
+@forward_on_any_axes
 @checked(params=_FILTERS, x=Floats("m place... c_in"), **_OPTIONS)
 def conv_forward(
     params: Params,
@@ -67,6 +69,7 @@ def conv_forward(
     return z + jnp.expand_dims(b, range(x.ndim - 1)), x
 
 
+@backward_on_any_axes
 @checked(params=_FILTERS, x=Floats("m place... c_in"), dz=Floats("m window... c_out"), **_OPTIONS)
 def conv_backward(
     params: Params,

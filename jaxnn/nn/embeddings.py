@@ -17,6 +17,7 @@ from jaxnn.constraints import (
     RandomKey,
     checked,
 )
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.indices import Indices
 from jaxnn.nn.initializers import INITIALIZERS, initial_weights, scale_hint
@@ -40,6 +41,7 @@ _SHAPE_OF_WORDS = Constraint(
 )
 
 
+@forward_on_any_axes
 @checked(params=_PARAMS, x=Indices("...", below="vocabulary"))
 def embedding_forward(params: Params, x: Array) -> tuple[Array, Array]:
     """Look up y = E[x], the row of E for each whole number of x.
@@ -63,6 +65,7 @@ def embedding_forward(params: Params, x: Array) -> tuple[Array, Array]:
     return params["E"].at[as_index(x, params["E"].shape[0])].get(mode="fill", fill_value=jnp.nan), x
 
 
+@backward_on_any_axes
 @checked(params=_PARAMS, x=Integers("..."), dy=Floats("... n"))
 def embedding_backward(params: Params, x: Array, dy: Array) -> tuple[Params, Array]:
     """Compute dE_v, the sum of dy over the places where x is v; dx is a float0, as `jax.vjp` has it for whole numbers.

@@ -12,7 +12,7 @@ from jaxnn.constraints import Constraint, Function, checked
 from jaxnn.factories.decorator import ByAutodiff, factory
 from jaxnn.nn.layer import NO_STATISTICS, Layer
 from jaxnn.nn.repetition import repeat
-from jaxnn.nn.shapes import shapes_of, structs
+from jaxnn.nn.shapes import shapes_of, simplified, structs
 from jaxnn.typing import Array, Cache, Key, Params, PyTree, Shapes, TreeStructure
 
 __all__ = ["layer_from"]
@@ -53,7 +53,7 @@ def layer_from(
     """
 
     def init_layer(key, in_shape):
-        params = init(key, in_shape)
+        params = init(key, simplified(in_shape))
         batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((_EXAMPLES, *a.shape), a.dtype), structs(in_shape))
         y = _BATCH.check("result of function(params, x)", jax.eval_shape(function, params, batch))
         return params, shapes_of(y)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import cast_like, widened
 from jaxnn.constraints import NO_CALL, Call, Count, ExampleShape, Floats, Leaves, RandomKey, Real, checked
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.moments import checked_cotangent, mean_of_rows, standardize, standardize_backward
@@ -26,6 +27,7 @@ class _Groups(Count):
         return _dividing(super().check(name, value, call), call.sizes["n"])
 
 
+@forward_on_any_axes
 @checked(params=Leaves(gamma="n", beta="n"), x=Floats("m ... n"), groups=_Groups(), eps=_EPS)
 def group_norm_forward(params: Params, x: Array, groups: int, eps: float = 1e-5) -> tuple[Array, Cache]:
     """Compute y = γ x̂ + β with x̂ = (x - μ)/σ, μ the mean of x over a group of an example and σ² its variance plus ε.
@@ -60,6 +62,7 @@ def group_norm_forward(params: Params, x: Array, groups: int, eps: float = 1e-5)
     return y.reshape(x.shape).astype(jnp.result_type(x, *params.values())), (x, *statistics)
 
 
+@backward_on_any_axes
 def group_norm_backward(params: Params, cache: tuple[Array, Array, Array], dy: Array) -> tuple[Params, Array]:
     """Compute dγ = Σ dy x̂, dβ = Σ dy, and dx = (d - mean(d) - x̂ mean(d x̂))/σ with d = γ dy.
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.constraints import Count, Floats, Leaves, OneOf, checked
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.cells import Cell
 from jaxnn.nn.initializers import InitializerName
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 
+@forward_on_any_axes
 @checked(params=Leaves(W_x="gates n_in", W_a="gates n", b="gates", b_a="n"), u=Floats("m gates"))
 def gru_cell_forward(params: Params, state: State, u: Array) -> tuple[State, dict[str, Array]]:
     """Compute one step of gated recurrent units, with the reset gate after the product.
@@ -57,6 +59,7 @@ def gru_cell_forward(params: Params, state: State, u: Array) -> tuple[State, dic
     return (a + z * (g - a),), {"gates": gates, "g": g, "v": v}
 
 
+@backward_on_any_axes
 def gru_cell_backward(
     params: Params, states: tuple[State, State], kept: dict[str, Array], dstate: State
 ) -> tuple[Params, State, Array]:
@@ -94,6 +97,7 @@ def gru_cell_backward(
     return dparams, (da * (1 - z) + d @ params["W_a"],), jnp.concatenate([dgates, dh], axis=-1)
 
 
+@forward_on_any_axes
 @checked(params=Leaves(W_x="gates n_in", W_a="gates n", b="gates"), u=Floats("m gates"))
 def gru_reset_before_forward(params: Params, state: State, u: Array) -> tuple[State, dict[str, Array]]:
     """Compute one step of gated recurrent units, with the reset gate before the product.
@@ -129,6 +133,7 @@ def gru_reset_before_forward(params: Params, state: State, u: Array) -> tuple[St
     return (a + z * (g - a),), {"gates": gates, "g": g}
 
 
+@backward_on_any_axes
 def gru_reset_before_backward(
     params: Params, states: tuple[State, State], kept: dict[str, Array], dstate: State
 ) -> tuple[Params, State, Array]:

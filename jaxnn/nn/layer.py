@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.constraints import Constraint, Function, Instance, checked
-from jaxnn.explicit_axes import as_rows, like, on_any_axes
+from jaxnn.explicit_axes import as_rows, backward_on_any_axes, forward_on_any_axes, on_any_axes
 from jaxnn.factories.decorator import completed_by, derived_field, factory, factory_made
+from jaxnn.nn.shapes import simplified
 from jaxnn.typing import Array, Cache, Key, Params, PyTree, Shapes, Statistics
 from jaxnn.validation import unless_lengths
 
@@ -102,16 +103,11 @@ class Layer(NamedTuple):
 def _completed(layer: Any) -> Any:
     """Return the layer with functions that run on explicit axes too."""
     parts = dict(
-        forward=on_any_axes(layer.forward, lambda outputs, params, x, *_: as_rows(outputs, x)),
-        backward=on_any_axes(layer.backward, _places_of_cotangents),
+        forward=forward_on_any_axes(layer.forward),
+        backward=backward_on_any_axes(layer.backward),
         infer=layer[3] and on_any_axes(layer[3], lambda y, params, stats, x: as_rows(y, x)),
     )
     return layer._replace(**parts)
-
-
-def _places_of_cotangents(outputs: Any, params: Params, cache: Cache, dy: PyTree) -> Any:
-    dparams, dx = outputs
-    return like(dparams, params), as_rows(dx, dy)
 
 
 completed_by(Layer, _completed)
@@ -180,7 +176,7 @@ def stateless(
     return Layer(
         init=lambda key, in_shape: (
             (),
-            out_shape(in_shape if whole_numbers else _OF_FLOATS.check("in_shape", in_shape)),
+            out_shape(simplified(in_shape if whole_numbers else _OF_FLOATS.check("in_shape", in_shape))),
         ),
         forward=lambda params, x, key=None: forward(x),
         backward=lambda params, cache, dy: ((), backward(cache, dy)),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import cast_like
 from jaxnn.constraints import NO_CALL, Call, Count, ExampleShape, Floats, Function, Leaves, OneOf, RandomKey, checked
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights, scale_hint
 from jaxnn.nn.layer import Layer
@@ -18,6 +19,7 @@ _PARAMS = Leaves(W="n_out n_in", b="n_out")
 __all__ = ["dense", "dense_backward", "dense_forward"]
 
 
+@forward_on_any_axes
 @checked(params=_PARAMS, x=Floats("... n_in", fix="flatten() turns images into rows"))
 def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
     """Compute z = x Wᵀ + b, one row per example.
@@ -41,6 +43,7 @@ def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
     return x @ params["W"].T + jnp.expand_dims(params["b"], range(x.ndim - 1)), x
 
 
+@backward_on_any_axes
 @checked(params=_PARAMS, x=Floats("... n_in"), dz=Floats("... n_out"))
 def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
     """Compute dparams and dx of z = x Wᵀ + b from the cache x and the cotangent dz, in the shape of z.
@@ -106,7 +109,7 @@ class _VectorShape(ExampleShape):
 
     def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
         """Return the shape; raise ValueError if it has more axes, or none."""
-        super().check(name, value, call)
+        value = super().check(name, value, call)
         if len(value) != 1:
             got = f"{tuple(value)}: put flatten() before it"
             raise ValueError(f"{name} must be the shape of one example that is a vector, (n_in,), got {got}")

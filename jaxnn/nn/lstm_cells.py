@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.constraints import Count, Floats, Leaves, Real, checked
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.cells import Cell
 from jaxnn.nn.initializers import InitializerName
@@ -13,6 +14,7 @@ from jaxnn.typing import Array, Initializer, Params, Scalar, State
 __all__ = ["lstm_cell", "lstm_cell_backward", "lstm_cell_forward"]
 
 
+@forward_on_any_axes
 @checked(params=Leaves(W_x="gates n_in", W_a="gates n", b="gates"), u=Floats("m gates"))
 def lstm_cell_forward(params: Params, state: State, u: Array) -> tuple[State, dict[str, Array]]:
     """Compute one step of long short-term memory.
@@ -52,6 +54,7 @@ def lstm_cell_forward(params: Params, state: State, u: Array) -> tuple[State, di
     return (o * tanh_c, c), {"gates": gates, "g": g, "tanh_c": tanh_c}
 
 
+@backward_on_any_axes
 def lstm_cell_backward(
     params: Params, states: tuple[State, State], kept: dict[str, Array], dstate: State
 ) -> tuple[Params, State, Array]:

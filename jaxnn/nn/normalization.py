@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import cast_like
 from jaxnn.constraints import ExampleShape, Floats, Leaves, RandomKey, Real, checked
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.moments import as_row, checked_cotangent, mean_of_rows, standardize, standardize_backward
@@ -22,6 +23,7 @@ __all__ = [
 _EPS = Real(0, closed="right")
 
 
+@forward_on_any_axes
 @checked(params=Leaves(gamma="n", beta="n"), x=Floats("... n"), eps=_EPS)
 def layer_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Array, Cache]:
     """Compute y = γ x̂ + β with x̂ = (x - μ)/σ, where μ is the mean of x over its last axis and σ² its variance plus ε.
@@ -52,6 +54,7 @@ def layer_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Arr
     return y.astype(jnp.result_type(x, *params.values())), (x, *statistics)
 
 
+@backward_on_any_axes
 def layer_norm_backward(params: Params, cache: tuple[Array, Array, Array], dy: Array) -> tuple[Params, Array]:
     """Compute dγ = Σ dy x̂, dβ = Σ dy, and dx = (d - mean(d) - x̂ mean(d x̂))/σ with d = γ dy.
 
@@ -128,6 +131,7 @@ def layer_norm(eps: float = 1e-5) -> Layer:
     return Layer(init, lambda params, x, key=None: layer_norm_forward(params, x, eps), layer_norm_backward)
 
 
+@forward_on_any_axes
 @checked(params=Leaves(gamma="n"), x=Floats("... n"), eps=_EPS)
 def rms_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Array, Cache]:
     """Compute y = γ x/σ, where σ² is the mean of x² over its last axis plus ε.
@@ -157,6 +161,7 @@ def rms_norm_forward(params: Params, x: Array, eps: float = 1e-5) -> tuple[Array
     return y.astype(jnp.result_type(x, params["gamma"])), (x, *statistics)
 
 
+@backward_on_any_axes
 def rms_norm_backward(params: Params, cache: tuple[Array, None, Array], dy: Array) -> tuple[Params, Array]:
     """Compute dγ = Σ dy x̂ and dx = (d - x̂ mean(d x̂))/σ with x̂ = x/σ and d = γ dy.
 

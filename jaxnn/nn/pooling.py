@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxnn.arrays import cast_like, in_memory
 from jaxnn.constraints import Flag, Floats, Instance, Nothing, checked
+from jaxnn.explicit_axes import rows_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
 from jaxnn.nn.windows import (
@@ -156,6 +157,7 @@ def avg_pool_forward(
     return total / _counts(w, count_padding, x), x[:0]
 
 
+@rows_on_any_axes
 @checked(like=Floats("0 place... n"), dy=Floats("m window... n"), **_OPTIONS, count_padding=Flag())
 def avg_pool_backward(
     like: Array,

@@ -9,6 +9,7 @@ from jax.core import Tracer
 
 from jaxnn.arrays import cast_like, floats, in_memory
 from jaxnn.constraints import Constraint, Count, Floats, Function, Leaves, OneOf, RandomKey, Real, checked
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.combinators import carrying_in_inference
 from jaxnn.nn.initializers import INITIALIZERS, scale_hint
@@ -120,6 +121,7 @@ def positions(offset: Scalar = 0) -> Layer:
     return Layer(init, forward, backward, carried=_counting(init, rows))
 
 
+@forward_on_any_axes
 @checked(params=Leaves(E="longest n"), x=Floats("m T n"), offset=_OFFSET)
 def learned_positions_forward(params: Params, x: Array, offset: Scalar = 0) -> tuple[Array, Array]:
     """Compute y_t = x_t + E[offset + t], with a learned vector for each time.
@@ -150,6 +152,7 @@ def learned_positions_forward(params: Params, x: Array, offset: Scalar = 0) -> t
     return x + jnp.where(offset + n_times <= len(E), rows, jnp.nan)[None], x[:0]
 
 
+@backward_on_any_axes
 @checked(params=Leaves(E="longest n"), like=Floats("0 T n"), dy=Floats("m T n"), offset=_OFFSET)
 def learned_positions_backward(params: Params, like: Array, dy: Array, offset: Scalar = 0) -> tuple[Params, Array]:
     """Compute dE and dx of y_t = x_t + E[offset + t].

@@ -51,7 +51,7 @@ def layer_records(marks: Iterable[Mark]) -> list[LayerRecord]:
     for number, group in enumerate(forward, 1):
         place = group[0].place
         copies[place] += 1
-        copy = f", copy {copies[place]}" if group[0].in_loop or times[place] > 1 else ""
+        copy = f", copy {copies[place]}" if group[0].steps or times[place] > 1 else ""
         path = f"params{params_path(place)}{copy}"
         records.append(LayerRecord(number, path, _measures(group), _measures([])))
         unmatched[place].append(records[-1])

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxnn.constraints import Constraint
 from jaxnn.sequences import Sequences
 from jaxnn.typing import PyTree, Shape, Shapes
+from jaxnn.validation import sizes_of
 
 __all__ = ["shapes_of"]
 
@@ -47,10 +48,7 @@ def is_sizes(shape: Any) -> bool:
 
 def simplified(shape: Any) -> Shapes:
     """Return a tuple of sizes for the shape of one array of floats; other shapes unchanged."""
-    if is_sizes(shape):
-        return (*shape,)
-    is_floats = isinstance(shape, jax.ShapeDtypeStruct) and jnp.issubdtype(shape.dtype, jnp.floating)
-    return tuple(shape.shape) if is_floats else shape
+    return (*shape,) if is_sizes(shape) else sizes_of(shape)
 
 
 def structs(shape: Shapes) -> PyTree:

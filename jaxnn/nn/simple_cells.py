@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.constraints import Count, ExampleShape, Floats, Function, Leaves, OneOf, RandomKey, checked
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.cells import Cell
 from jaxnn.nn.initializers import INITIALIZERS, InitializerName, initial_weights
@@ -17,6 +18,7 @@ INIT = OneOf(INITIALIZERS) | Function("key", "shape", "dtype")
 """The constraint of an initializer of weights."""
 
 
+@forward_on_any_axes
 @checked(params=Leaves(W_x="n n_in", W_a="n n", b="n"), u=Floats("m n"))
 def simple_cell_forward(params: Params, state: State, u: Array) -> tuple[State, tuple[()]]:
     """Compute a_t = tanh(W_a a_{t-1} + u), one step of a simple recurrent network.
@@ -42,6 +44,7 @@ def simple_cell_forward(params: Params, state: State, u: Array) -> tuple[State, 
     return (a,), ()
 
 
+@backward_on_any_axes
 def simple_cell_backward(
     params: Params, states: tuple[State, State], kept: tuple[()], dstate: State
 ) -> tuple[Params, State, Array]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import cast_like
 from jaxnn.constraints import Count, Floats, Leaves, RandomKey, checked
+from jaxnn.explicit_axes import backward_on_any_axes, forward_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.convolution import INIT, check_filters
 from jaxnn.nn.correlation import correlated, swapped, transposed_in_filters, transposed_in_inputs
@@ -33,6 +34,7 @@ _FILTERS = Leaves(K="size... c c_out", b="c_out")
 _OPTIONS = dict(stride=PER_AXIS, padding=PADDING, output_padding=PER_AXIS_OR_0, dilation=PER_AXIS, groups=Count())
 
 
+@forward_on_any_axes
 @checked(params=_FILTERS, x=Floats("m place... c_in"), **_OPTIONS)
 def conv_transpose_forward(
     params: Params,
@@ -82,6 +84,7 @@ def conv_transpose_forward(
     return z + jnp.expand_dims(b, range(x.ndim - 1)), x
 
 
+@backward_on_any_axes
 @checked(params=_FILTERS, x=Floats("m place... c_in"), dz=Floats("m target... c_out"), **_OPTIONS)
 def conv_transpose_backward(
     params: Params,

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from jaxnn.arrays import cast_like
 from jaxnn.constraints import Floats, checked
+from jaxnn.explicit_axes import rows_on_any_axes
 from jaxnn.factories.decorator import factory
 from jaxnn.nn.layer import Layer, stateless
 from jaxnn.nn.windows import PER_AXIS, PerAxis, PlacesShape, Windows, repeated, size_of, views
@@ -14,6 +15,7 @@ from jaxnn.typing import Array, Shape
 __all__ = ["upsample", "upsample_backward", "upsample_forward"]
 
 
+@rows_on_any_axes
 @checked(x=Floats("m place... n"), factor=PER_AXIS)
 def upsample_forward(x: Array, factor: PerAxis = 2) -> tuple[Array, Array]:
     """Compute y_{i, f u + a, c} = x_{i,u,c} for a = 0, ..., f - 1: each place f times, along each axis.
@@ -36,6 +38,7 @@ def upsample_forward(x: Array, factor: PerAxis = 2) -> tuple[Array, Array]:
     return repeated(x, _windows(x.shape[1:], factor)), x[:0]
 
 
+@rows_on_any_axes
 @checked(like=Floats("0 place... n"), dy=Floats("m larger... n"), factor=PER_AXIS)
 def upsample_backward(like: Array, dy: Array, factor: PerAxis = 2) -> Array:
     """Compute dx_{i,u,c} = Σ_a dy_{i, f u + a, c}, since each place has f copies along an axis.

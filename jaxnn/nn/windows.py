@@ -121,7 +121,7 @@ class PlacesShape(ExampleShape):
 
     def check(self, name: str, value: Any, call: Call = NO_CALL) -> Any:
         """Return the shape; raise ValueError if it has another number of axes."""
-        super().check(name, value, call)
+        value = super().check(name, value, call)
         if self.axes is not None and len(value) != self.axes + 1:
             fix = "a size such as (3,) is for sequences (T, channels)"
             if len(value) == self.axes:

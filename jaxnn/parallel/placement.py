@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxnn.constraints import Constraint, Flag, Instance, ParamsTree, checked
@@ -227,6 +228,27 @@ def own_devices(mesh: Mesh) -> int:
             "in two of them: without own_rows, each passes all rows"
         )
     return n // len(of_each)
+
+
+def check_same_devices(**trees: PyTree) -> None:
+    """Raise ValueError unless all arrays that were put on devices lie on the same ones, as programs take them.
+
+    Args:
+      trees: name -> a pytree of arrays; the others follow where the first was put.
+    """
+    first = None
+    for name, tree in trees.items():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer) or not leaf.committed:
+                continue
+            one = f"{name}{jax.tree_util.keystr(path)}", leaf.sharding.device_set
+            first = first or one
+            if one[1] != first[1]:
+                got, expected = (", ".join(sorted(map(str, devices))) for _, devices in (one, first))
+                raise ValueError(
+                    f"{one[0]} must lie on {expected} as {first[0]} does, got {got}: jax.device_put(array, device), or "
+                    "jaxnn.parallel.place_rows and place_whole for a mesh"
+                )
 
 
 def is_shared(leaf: Any) -> bool:

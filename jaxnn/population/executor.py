@@ -13,13 +13,14 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxnn.arrays import as_array
 from jaxnn.caching import bounded_cache
 from jaxnn.data.batches import Batch
+from jaxnn.data.shards import Shards
 from jaxnn.optim.nonfinite import skip_nonfinite, skips
 from jaxnn.parallel.placement import gathered, put
 from jaxnn.population.memory import bytes_of, is_of_several_processes, least, that_fit
 from jaxnn.train.arguments import check_not_traced
 from jaxnn.train.carries import start_of
 from jaxnn.train.divergence import Divergence, first_not_finite
-from jaxnn.train.drawing import batch_at
+from jaxnn.train.drawing import batch_at, laid_out
 from jaxnn.train.epochs import run_epochs
 from jaxnn.train.examination import Examination, examine_step, quantities
 from jaxnn.train.loop import select
@@ -46,6 +47,7 @@ class Plan(NamedTuple):
       shuffle: "shared", "own" or `None`.
       skip: whether updates are skipped where loss or gradient is not finite.
       stats_decay: the factor of earlier batches in the averages of statistics.
+      shards: how the examples lie in shards, of which each draws its part of a batch, or `None`.
     """
 
     member: Callable[[PyTree], Any]
@@ -54,6 +56,7 @@ class Plan(NamedTuple):
     shuffle: str | None
     skip: bool
     stats_decay: float
+    shards: Shards | None = None
 
     def build_member(self, h: PyTree) -> Any:
         """Build a member, with skipping if that is on."""
@@ -63,6 +66,11 @@ class Plan(NamedTuple):
         if not self.skip or skips(member.optimizer, member.params):
             return member
         return member._replace(optimizer=skip_nonfinite(member.optimizer))
+
+    def data_of(self, member: Any, data: Batch) -> Batch:
+        """Return the data with a member's weights, in shards if there are these."""
+        data = data._replace(weight=member.weight)
+        return data if self.shards is None else laid_out(data, self.shards)
 
     def start(self, h: PyTree, data: Batch) -> TrainState:
         """Return a member's state before its first step; of the data only the shapes are read."""
@@ -78,10 +86,14 @@ class Plan(NamedTuple):
         member = self.build_member(h)
         step = make_step(member.objective, member.optimizer, self.gradients, self.stats_decay)
         run_steps = partial(
-            run_epochs, batch_size=self.batch_size, shuffle=self.shuffle is not None, stats_decay=self.stats_decay
+            run_epochs,
+            batch_size=self.batch_size,
+            shuffle=self.shuffle is not None,
+            stats_decay=self.stats_decay,
+            shards=self.shards,
         )
         run = partial(run_to_nonfinite, run_steps, step, self.skip) if guarded else partial(run_steps, step)
-        state, losses = run(state, data._replace(weight=member.weight), epochs, order)
+        state, losses = run(state, self.data_of(member, data), epochs, order)
         return state, losses, is_finite(losses, state.params, self.skip)
 
     def explain(self, hyperparameters: PyTree, states: TrainState, data: Batch, i: int, step: int) -> Divergence:
@@ -97,7 +109,8 @@ def _examination_program(plan: Plan) -> Callable[..., Examination]:
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
     def examine(h, state, data, order):
         member = plan.build_member(h)
-        batch = batch_at(state, data._replace(weight=member.weight), plan.batch_size, plan.shuffle is not None, order)
+        own, shuffle = plan.data_of(member, data), plan.shuffle is not None
+        batch = batch_at(state, own, plan.batch_size, shuffle, order, plan.shards)
         return examine_step(member.objective, member.optimizer, plan.gradients, state, batch)
 
     return examine

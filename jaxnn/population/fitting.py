@@ -5,6 +5,7 @@ with a placeholder for each number, and the program runs all members at a time.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, get_args
 
 import jax
@@ -24,6 +25,7 @@ from jaxnn.population.results import Member, Population, as_member
 from jaxnn.train.arguments import BATCH_SIZE, LOOP, NanPolicy, WithStatistics, check_not_inside, takes_statistics
 from jaxnn.train.checkpoints import Checkpoint, Checkpointer
 from jaxnn.train.divergence import Divergence
+from jaxnn.train.drawing import check_shards, shards_of
 from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.loop import Advanced, run
 from jaxnn.train.objectives import OBJECTIVE, Gradients
@@ -42,6 +44,7 @@ Shuffle = Literal["shared", "own"]
     chunk=Count() | Nothing(),
     devices=ListOf(Instance(jax.Device), "a list of devices, such as jax.devices()[:2]") | Nothing(),
     memory=Count() | Nothing(),
+    shards=Count() | Nothing(),
     **LOOP,
 )
 def fit_population(
@@ -64,6 +67,7 @@ def fit_population(
     memory: int | None = None,
     on_nan: NanPolicy = "stop",
     stats_decay: float = 0.99,
+    shards: int | None = None,
     progress: bool = False,
 ) -> Population:
     """Train n members on the same data, each as `fit` would train it alone, all in one compiled program.
@@ -117,6 +121,8 @@ def fit_population(
       memory: bytes of a device to use. By default those that it reports as free, as GPUs do.
       on_nan: "stop" or "skip", as in `fit`, each member for itself.
       stats_decay: as in `fit`.
+      shards: as in `fit`: in how many equal parts the data are seen, each of which draws its own part of every batch.
+        All devices have all data; the numbers are those of `fit` with as many shards.
       progress: whether to show a progress bar, as in `fit`, with the means over the members.
 
     Returns:
@@ -142,20 +148,23 @@ def fit_population(
     """
     check_not_inside("fit_population", hyperparameters)
     hyperparameters, _ = as_members(hyperparameters)
-    data = jax.tree.map(promote_large_integers, _checked(member, hyperparameters, x, y))
     devices = jax.devices() if devices is None else devices
     _DEVICES.check("devices", devices)
-    size, shuffle = batch_size or number_of_examples(data), None if batch_size is None else shuffle
-    plan = Plan(member, gradients, size, shuffle, on_nan == "skip", stats_decay)
-    executor = PopulationExecutor(
-        plan,
-        hyperparameters,
-        data,
-        epochs=min(report_every, epochs),
-        chunk=chunk,
-        devices=devices,
-        memory=free_bytes(devices) if memory is None else memory,
-    )
+    with _MESH_OF_MEMBERS():
+        data = jax.tree.map(promote_large_integers, _checked(member, hyperparameters, x, y, shards, batch_size))
+        laid = shards_of(data, shards) if shards is not None and shards > 1 else None
+        size = batch_size or (number_of_examples(data) if laid is None else laid.n * laid.rows)
+        shuffle = None if batch_size is None else shuffle
+        plan = Plan(member, gradients, size, shuffle, on_nan == "skip", stats_decay, laid)
+        executor = PopulationExecutor(
+            plan,
+            hyperparameters,
+            data,
+            epochs=min(report_every, epochs),
+            chunk=chunk,
+            devices=devices,
+            memory=free_bytes(devices) if memory is None else memory,
+        )
     outcome = run(
         _PopulationTraining(executor, plan, hyperparameters, data),
         epochs=epochs,
@@ -168,6 +177,10 @@ def fit_population(
     )
     outcome = outcome._replace(state=jax.device_put(outcome.state))
     return Population(hyperparameters, outcome.state.params, *outcome, averages_value(outcome.state.stats))
+
+
+# Programs of members have a mesh of devices in one row, which JAX takes only if the caller has set no other one.
+_MESH_OF_MEMBERS = partial(jax.set_mesh, None)
 
 
 def _of_one_process_or_all(devices: Sequence[Device]) -> bool:
@@ -205,7 +218,8 @@ class _PopulationTraining:
         self._executor.restore(checkpoint.state, steps, running)
 
     def advance(self, epochs: int) -> Advanced:
-        losses, diverged_at = self._executor.run(epochs)
+        with _MESH_OF_MEMBERS():
+            losses, diverged_at = self._executor.run(epochs)
         return Advanced(losses.reshape(len(losses), -1), losses[:, -1], diverged_at)
 
     def stop(self, ended: np.ndarray) -> None:
@@ -218,14 +232,22 @@ class _PopulationTraining:
 
     def explain(self, state: TrainState, index: tuple[int, ...], step: int) -> Divergence:
         (member,) = index
-        return self._plan.explain(self._h, state, self._data, member, step)
+        with _MESH_OF_MEMBERS():
+            return self._plan.explain(self._h, state, self._data, member, step)
 
 
-def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any, y: Any) -> Batch:
+def _checked(
+    member: Callable[[PyTree], Member],
+    hyperparameters: PyTree,
+    x: Any,
+    y: Any,
+    shards: int | None,
+    batch_size: int | None,
+) -> Batch:
     """Validate the data for all members; examples of weight 0 in all of them may hold anything."""
     try:
         data = check_batch(x, y, whole_numbers=True)
-        _check_member(member, hyperparameters, data)
+        _check_member(member, hyperparameters, data, shards, batch_size)
         return data
     except ValueError:
         counts = _counted_by_any(member, hyperparameters)
@@ -233,11 +255,13 @@ def _checked(member: Callable[[PyTree], Member], hyperparameters: PyTree, x: Any
             raise
     # What is wrong may be in examples of weight 0 alone.
     data = check_batch(x, y, counts, whole_numbers=True)
-    _check_member(member, hyperparameters, data)
+    _check_member(member, hyperparameters, data, shards, batch_size)
     return data._replace(weight=None)
 
 
-def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, data: Batch) -> None:
+def _check_member(
+    member: Callable[[PyTree], Member], hyperparameters: PyTree, data: Batch, shards: int | None, batch_size: int | None
+) -> None:
     """Trace the first member, so that errors surface before compilation."""
     # NumPy's arrays have their numbers under a trace too, for the check of labels.
     data = data._replace(y=jax.tree.map(np.asarray, data.y))
@@ -245,6 +269,7 @@ def _check_member(member: Callable[[PyTree], Member], hyperparameters: PyTree, d
     def check(h):
         made = as_member(member(h))
         OBJECTIVE.check("objective", made.objective)
+        check_shards(made.objective, shards, batch_size, number_of_examples(data))
         train_state(made.params, made.optimizer, made.key)
         if made.weight is not None:
             check_weight(made.weight, number_of_examples(data), some=True)

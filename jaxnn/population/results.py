@@ -9,7 +9,8 @@ import numpy as np
 import optax
 
 from jaxnn.arrays import as_array
-from jaxnn.constraints import ArrayTree, Function, Instance, OneOf, checked
+from jaxnn.constraints import ArrayTree, Constraint, Function, Instance, OneOf, checked
+from jaxnn.explicit_axes import explicit_mesh
 from jaxnn.optim.nonfinite import skipped_updates
 from jaxnn.train.divergence import Divergence
 from jaxnn.train.early_stopping import MODE, Mode
@@ -166,10 +167,17 @@ class Population(NamedTuple):
 def as_member(made: Any) -> Member:
     """Return what a member function returned; raise a ValueError unless it is a `Member`."""
     _MEMBER.check("result of member", made)
+    for name, given in (("params", made.params), ("key", made.key), ("weight", made.weight)):
+        _PLACE.check(f"{name} of a member", given)
     return made if made.weight is None else made._replace(weight=as_array("weight", made.weight))
 
 
 _MEMBER = Instance(Member, "a jaxnn.Member")
+_PLACE = Constraint(
+    "on no mesh with explicit axes",
+    fix="members have another mesh, so pass jax.device_put(array, jax.devices()[0])",
+    test=lambda given: explicit_mesh(given) is None,
+)
 
 
 def weighted(made: Any, weight: Array) -> Member:

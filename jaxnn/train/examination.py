@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxnn.data.batches import Batch
-from jaxnn.marking.harvested import Marks, each_mark
+from jaxnn.marking.harvested import Marks, each_mark, micro_batches
 from jaxnn.nn.records import LayerRecord, layer_records
 from jaxnn.train.objectives import Gradients, Objective
 from jaxnn.train.steps import TrainState, make_step
@@ -79,20 +79,25 @@ def quantities(examination: Examination) -> Iterator[Quantity]:
     grads = [one for one in marks if one.what.startswith("grads")]
     if grads:  # after them, the line search of an optimizer computes further losses
         marks = marks[: marks.index(grads[0])]
-    layers, values = layer_records(marks), defaultdict(list)
+    parts = micro_batches(examination.marks)
+    passes = [(f", micro-batch {i}", one) for i, one in enumerate(parts, 1)] or [("", marks)]
+    passes = [(where, layer_records(one), one) for where, one in passes]
+    values = defaultdict(list)
     for one in marks:
         if one.kind == "value":
             values[one.what].append(one.measured)
     z = values["z"]
     yield Quantity("inputs", values["x"], [])
-    yield from _forward(layers, values["x"])
+    for where, layers, _ in passes:
+        yield from _forward(layers, values["x"], where)
     yield Quantity("activations", z, z)
     yield Quantity("loss", values["loss"], z)
     yield Quantity("loss", values["penalty"], params)
     yield Quantity("gradient", values["loss gradient"], z)
-    # By JAX's derivative of the loss, dz is not marked; if it is not finite, no layer is where that began.
-    dz = next(([one.measured] for one in marks if (one.what, one.kind) == ("activations", "cotangent")), [])
-    yield from _backward(layers, dz) if are_finite(dz) else ()
+    for where, layers, inside in passes:
+        # By JAX's derivative of the loss, dz is not marked; if it is not finite, no layer is where that began.
+        dz = next(([one.measured] for one in inside if (one.what, one.kind) == ("activations", "cotangent")), [])
+        yield from _backward(layers, dz, where) if are_finite(dz) else ()
     yield Quantity("gradient", values["penalty gradient"], params)
     yield Quantity("loss", [examination.loss], params)
     for one in grads:
@@ -107,18 +112,18 @@ def are_finite(sizes: list[Size]) -> bool:
     return not any(size.not_finite for size in sizes)
 
 
-def _forward(layers: list[LayerRecord], before: list[Size]) -> Iterator[Quantity]:
+def _forward(layers: list[LayerRecord], before: list[Size], where: str) -> Iterator[Quantity]:
     for layer in layers:
-        quantity = partial(Quantity, layer=layer.number, layers=len(layers), path=layer.path)
+        quantity = partial(Quantity, layer=layer.number, layers=len(layers), path=layer.path + where)
         inputs, params, activations = (layer.values[what] for what in ("inputs", "params", "activations"))
         yield quantity("inputs", inputs, before + inputs)
         yield quantity("activations", activations, inputs + params)
         before = activations
 
 
-def _backward(layers: list[LayerRecord], before: list[Size]) -> Iterator[Quantity]:
+def _backward(layers: list[LayerRecord], before: list[Size], where: str) -> Iterator[Quantity]:
     for layer in reversed(layers):
-        quantity = partial(Quantity, layer=layer.number, layers=len(layers), path=layer.path)
+        quantity = partial(Quantity, layer=layer.number, layers=len(layers), path=layer.path + where)
         dy, dparams, dx = (layer.gradients[what] for what in ("activations", "params", "inputs"))
         sources = before + dy + layer.values["inputs"] + layer.values["params"]
         yield from (quantity("gradient", sizes, sources) for sizes in (dy, dparams, dx))

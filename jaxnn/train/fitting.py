@@ -27,7 +27,15 @@ from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.epochs import run_epochs
 from jaxnn.train.loop import Advanced, Outcome, run
 from jaxnn.train.objectives import OBJECTIVE, Gradients, Objective
-from jaxnn.train.placement import copied, mesh_for, number_of_shards, placed_data, placed_start, placed_state
+from jaxnn.train.placement import (
+    copied,
+    mesh_for,
+    number_of_shards,
+    on_one_device,
+    placed_data,
+    placed_start,
+    placed_state,
+)
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
 from jaxnn.train.statistics import averages_value, empty_averages
@@ -155,7 +163,7 @@ def fit(
         another number. `None` is one, and one for each device of a mesh that is stated. It divides batch_size.
       mesh: the devices to train on, as `jaxnn.parallel.make_mesh()` returns them: rows are split over the data axis,
         params are whole on each device unless they lie on the mesh already. `None` for the mesh on which data or params
-        lie, or one device.
+        lie, or one device: that of the data, or of the params, if they were put on one. All else is sent there.
       progress: whether to show a progress bar with the latest report, in a terminal (on stderr) or a notebook.
 
     Returns:
@@ -190,6 +198,8 @@ def fit(
     check_not_inside("fit", params, key)
     data, params = check_batch(x, y, gathered(weight), whole_numbers=True), jax.tree.map(promote_large_integers, params)
     stated, mesh = mesh, mesh_for(mesh, data, params)
+    if mesh is None:
+        data, params, key = on_one_device(data, params, key)
     shards = number_of_shards(objective, shards, stated, mesh)
     check_shards(objective, shards, batch_size, number_of_examples(data))
     laid = shards_of(data, shards) if shards > 1 else None

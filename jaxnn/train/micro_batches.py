@@ -18,6 +18,7 @@ from jaxnn.data.batches import Batch, number_of_examples
 from jaxnn.data.weights import relative
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.terms import check_terms
+from jaxnn.marking.places import MICRO_BATCH
 from jaxnn.train.means import mean_of, shared, shares_of
 from jaxnn.typing import Array, Key, Params, PyTree, Statistics
 
@@ -69,6 +70,7 @@ def value_in_parts(forward: Forward, loss: Loss, params: Params, parts: Part, ke
     """Return the mean of the loss over all parts and what the network observed; a derivative computes parts again."""
 
     @jax.checkpoint
+    @jax.named_scope(MICRO_BATCH)
     def of_part(wide, part):
         params = jax.tree.map(cast_like, like, wide)
         z, _, observed = forward(params, part.x, _key_of(key, part), part.weight)
@@ -96,6 +98,7 @@ def gradient_in_parts(
 ) -> Any:
     """Return the mean of the loss over all parts, what the network observed, and the sum of the parts' dparams."""
 
+    @jax.named_scope(MICRO_BATCH)
     def add(sums, part):
         z, cache, observed = forward(params, part.x, _key_of(key, part), part.weight)
         mean = mean_of(loss.value(z, part.y), part.shares)

@@ -6,6 +6,7 @@ replace the other.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 import jax
@@ -191,8 +192,16 @@ def objective(
         z, cache = run_forward(NETWORK, network, params, x, key, rows if network.across else None)
         return z, cache, network.observe(cache)
 
-    def backward_part(params, cache, dz):
-        return run_backward(NETWORK, network, params, cache, dz)[0]
+    def backward(layer, params, cache, dz):
+        dparams, _ = run_backward(NETWORK, layer, params, cache, dz)
+        check_gradients(dparams, params)
+        return dparams
+
+    def with_penalty(params, mean):
+        return mark("loss", mean) + mark("penalty", regularizer.value(params))
+
+    def with_its_gradient(params, dparams, scale):
+        return jax.tree.map(jnp.add, _divided(dparams, scale), mark("penalty gradient", regularizer.gradient(params)))
 
     @checked(params=ParamsTree(), batch=BATCH)
     def parts(params, batch, key):
@@ -200,16 +209,14 @@ def objective(
 
     def value_of_parts(params, batch, key=None):
         mean, observed = value_in_parts(forward_part, loss, params, parts(params, batch, key), key)
-        return mark("loss", mean) + mark("penalty", regularizer.value(params)), observed
+        return with_penalty(params, mean), observed
 
     def value_and_grad_of_parts(params, batch, key=None, scale=None):
         given = params, parts(params, batch, key), key
         mean, observed, dparams = gradient_in_parts(
-            forward_part, backward_part, loss, lambda dz: _times(dz, scale), *given
+            forward_part, partial(backward, network), loss, lambda dz: _times(dz, scale), *given
         )
-        total = mark("loss", mean) + mark("penalty", regularizer.value(params))
-        penalty = mark("penalty gradient", regularizer.gradient(params))
-        return (total, observed), jax.tree.map(jnp.add, _divided(dparams, scale), penalty)
+        return (with_penalty(params, mean), observed), with_its_gradient(params, dparams, scale)
 
     def start(params, batch):
         return start_carry(network, params, number_of_examples(batch))
@@ -228,10 +235,7 @@ def objective(
         dz = mark("loss gradient", _times(shared(loss.gradient(z, batch.y), shares), scale))
         if carry:  # what it remembers matters for later batches, where the gradient stops
             dz = dz, jax.tree.map(zero_cotangent, observed.carry)
-        dparams, _ = run_backward(NETWORK, trained, params, cache, dz)
-        check_gradients(dparams, params)
-        penalty = mark("penalty gradient", regularizer.gradient(params))
-        return (total, observed), jax.tree.map(jnp.add, _divided(dparams, scale), penalty)
+        return (total, observed), with_its_gradient(params, backward(trained, params, cache, dz), scale)
 
     @checked(params=ParamsTree(), batch=BATCH)
     def forward(params, batch, key):
@@ -250,8 +254,7 @@ def objective(
         terms = loss.value(z, batch.y)
         check_terms(terms, z)
         shares = shares_of(batch, terms, loss.counts and loss.counts(z, batch.y))
-        mean, penalty = mean_of(terms, shares), regularizer.value(params)
-        return mark("loss", mean) + mark("penalty", penalty), shares
+        return with_penalty(params, mean_of(terms, shares)), shares
 
     @checked(params=ParamsTree(), batch=BATCH)
     def check(params, batch):
@@ -271,9 +274,8 @@ def objective(
             with jax.ensure_compile_time_eval():  # labels are concrete where a population traces a member
                 check_counts(counts(z, y))
 
-    if micro_batches > 1:
-        return Objective(value_of_parts, value_and_grad_of_parts, evaluate, check, observes(network))
-    return Objective(value, value_and_grad, evaluate, check, observes(network), start if carry else no_carry)
+    computed = (value_of_parts, value_and_grad_of_parts) if micro_batches > 1 else (value, value_and_grad)
+    return Objective(*computed, evaluate, check, observes(network), start if carry else no_carry)
 
 
 @checked(objective=OBJECTIVE, gradients=GRADIENTS)

@@ -13,7 +13,7 @@ from jaxnn.data.batches import Batch
 from jaxnn.data.shards import Shards
 from jaxnn.explicit_axes import beside, on_any_axes
 from jaxnn.parallel.meshes import data_axis, mesh_of
-from jaxnn.parallel.placement import is_shared, lies_on, place_whole, put, put_own
+from jaxnn.parallel.placement import gathered, is_shared, lies_on, place_whole, put, put_own
 from jaxnn.train.carries import has_carry
 from jaxnn.train.drawing import laid_out
 from jaxnn.train.objectives import Objective
@@ -41,7 +41,10 @@ def number_of_shards(objective: Objective, shards: int | None, stated: Mesh | No
 def placed_data(data: Batch, shards: Shards | None, mesh: Mesh | None) -> Batch:
     """Return data (m, ...) as programs take them: in shards, which are split over the mesh, if there are these."""
     if shards is not None:
-        data = laid_out(data, shards) if mesh_of(data) is None else _laying_out(shards)(data)
+        lying = mesh_of(data)
+        if lying is not None and lying != mesh:  # whose devices may not divide the shards
+            data, lying = jax.device_get(gathered(data)), None
+        data = laid_out(data, shards) if lying is None else _laying_out(shards)(data)
     if mesh is None:
         return jax.device_put(data)
     rows = NamedSharding(mesh, PartitionSpec(data_axis(mesh)))
@@ -114,6 +117,18 @@ def placed_start(params: Params, key: Key, mesh: Mesh | None) -> tuple[Params, K
 def copied(leaf: Array) -> Array:
     """Return a copy of an array where it lies: by transfer, which compiles nothing, if this process has all of it."""
     return jnp.copy(leaf) if is_shared(leaf) else jax.device_put(leaf, may_alias=False)
+
+
+def on_one_device(*trees: PyTree) -> tuple[PyTree, ...]:
+    """Return arrays on the device to which the first of them is committed, since a program takes those of one alone.
+
+    Arrays that `jax.device_put(a, device)` made are committed to that device; others follow them, and are unchanged.
+    """
+    committed = [a for a in jax.tree.leaves(trees) if isinstance(a, jax.Array) and a.committed]
+    if len({frozenset(a.sharding.device_set) for a in committed}) < 2:
+        return trees
+    place = committed[0].sharding
+    return jax.tree.map(lambda a: jax.device_put(a, place) if isinstance(a, jax.Array) else a, trees)
 
 
 def mesh_for(mesh: Mesh | None, data: Batch, params: Params) -> Mesh | None:

@@ -38,11 +38,23 @@ def make_report(
     report = {"epoch": epoch, "step": training.steps} | {name: _plain(value) for name, value in values.items()}
     if evaluate is None:
         return report
-    measured = _checked(training.measure(evaluate), training.shape)
+    measured = _checked(_measured(training, evaluate), training.shape)
     taken = sorted(measured.keys() & report.keys())
     if taken:
         raise ValueError(f"evaluate must not return {taken}, which each report has already: choose other names")
     return report | {name: _plain(value) for name, value in measured.items()}
+
+
+def _measured(training: Any, evaluate: Callable[..., dict[str, Array]]) -> Any:
+    try:
+        return training.measure(evaluate)
+    except ValueError as error:
+        if "incompatible devices" not in str(error):  # JAX's words
+            raise
+        raise ValueError(
+            "evaluate must use arrays that lie where params do, got others: jaxnn.parallel.place_whole(data, mesh), or "
+            f"data as NumPy arrays ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def mean_of_finite(losses: np.ndarray) -> np.ndarray:

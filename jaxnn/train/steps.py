@@ -22,6 +22,7 @@ from jaxnn.optim.interface import OPTIMIZER, extra_arguments, promoting
 from jaxnn.optim.layout import laid_out
 from jaxnn.optim.loss_scaling import loss_scale
 from jaxnn.optim.nonfinite import have_skipped
+from jaxnn.parallel.placement import check_same_devices
 from jaxnn.train.carries import begun_again, continued, has_carry, with_carry
 from jaxnn.train.objectives import GRADIENTS, OBJECTIVE, Gradients, Objective, check_gradients, gradients_by
 from jaxnn.train.statistics import DECAY, Averages, updated
@@ -252,6 +253,7 @@ def on_held_data(program: Any) -> Step:
     @wraps(program)
     @checked(state=STATE)
     def run(state, data):
+        check_same_devices(state=state, data=data)
         return program(state, holding(data))
 
     vars(run).update(lower=lambda state, data: program.lower(state, holding(data)))

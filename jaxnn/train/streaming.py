@@ -28,7 +28,7 @@ from jaxnn.train.early_stopping import EarlyStopping
 from jaxnn.train.fitting import Fit, make_result
 from jaxnn.train.loop import Advanced, run
 from jaxnn.train.objectives import OBJECTIVE, Gradients, Objective
-from jaxnn.train.placement import placed_group, placed_start, placed_state
+from jaxnn.train.placement import on_one_device, placed_group, placed_start, placed_state
 from jaxnn.train.programs import Programs, make_programs, replay_to_divergence, with_nan_policy
 from jaxnn.train.single import SingleTraining
 from jaxnn.train.statistics import begun, empty_averages
@@ -159,6 +159,8 @@ def fit_stream(
     """
     check_not_inside("fit_stream", params, key)
     mesh = mesh_of(params) if mesh is None else mesh
+    if mesh is None:
+        params, key = on_one_device(params, key)
     _WITH_MESH.check("own_rows", own_rows and mesh is None)
     _WITHOUT_CARRY.check("own_rows", own_rows and has_carry(objective))
     rows_of_each = 1 if mesh is None else own_devices(mesh) if own_rows else mesh.shape[data_axis(mesh)]

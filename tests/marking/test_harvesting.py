@@ -94,7 +94,7 @@ def test_the_steps_of_a_scan_are_in_the_order_in_which_they_run(reverse):
     assert found == [t * k for t in order for k in (2, 3)]
     carries = [one for one in each_mark(marks) if one.what == "carry"]
     assert [one.measured.item() for one in carries] == np.cumprod(order).tolist()
-    assert all(one.in_loop and one.place == ("[copy]",) for one in carries)
+    assert all(one.steps and one.place == ("[copy]",) for one in carries)
 
 
 def test_of_a_branch_that_is_not_taken_there_are_zeros():

@@ -31,7 +31,8 @@ def test_one_value_is_its_mean():
 
 
 ONE_VALUE = (
-    r"x must be more than one value for each channel in training, got float32 \(1, 3\): use a batch_size above 1"
+    r"x must be more than one value for each channel in training, got float32 \(1, 3\): use a batch_size above 1 and "
+    "above the number of micro_batches, or layer_norm"
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 import jaxnn
 from jaxnn import nn
 from jaxnn.contrib import mask_units
-from jaxnn.nn.shapes import structs
+from jaxnn.nn.shapes import is_sizes, structs
 from tests.helpers.programs import compiled, hand
 from tests.helpers.registry import LAYER_CASES, LayerCase, name_of, normal
 
@@ -19,6 +19,21 @@ KEY = jax.random.key(1)
 
 def shaped(*sizes, dtype="float32"):
     return jax.ShapeDtypeStruct(sizes, dtype)
+
+
+OF_SIZES = [case for case in LAYER_CASES if is_sizes(case.in_shape)]
+
+
+@pytest.mark.parametrize("case", OF_SIZES, ids=name_of)
+def test_a_shape_of_floats_is_its_sizes(case):
+    """As in a tree of shapes, of which combinators pass the parts on."""
+
+    def init(shape):
+        made = []
+        params = jax.eval_shape(lambda key: made.append(case.layer.init(key, shape)) or made[0][0], KEY)
+        return params, structs(made[0][1])
+
+    assert init(shaped(*case.in_shape)) == init(case.in_shape)
 
 
 # What a combinator must hand on.

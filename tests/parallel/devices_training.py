@@ -68,6 +68,79 @@ def test_data_that_lie_on_devices_train_as_on_one(kind):
     same(found, fit(m=56, epochs=2))
 
 
+FIRST, SECOND, THIRD = jax.devices()[1:]
+PLACES = {
+    "inputs and targets on two devices": dict(x=FIRST, y=SECOND),
+    "params and inputs on two devices": dict(params=FIRST, x=SECOND),
+    "key and params on two devices": dict(key=THIRD, params=FIRST),
+    "two meshes": dict(x=mesh(2), params=mesh(4)),
+    "meshes of two kinds": dict(x=mesh(2), y=mesh(2, "auto"), key=mesh(4)),
+    "weights on a mesh": dict(weight=mesh(4)),
+    "a mesh and a device": dict(x=mesh(2), params=FIRST, key=SECOND, weight=THIRD),
+    "another mesh that is stated": dict(x=mesh(4), y=mesh(4), params=mesh(4), mesh=mesh(2)),
+}
+
+
+@pytest.mark.representatives("inputs and targets on two devices", "another mesh that is stated")
+@pytest.mark.parametrize("places", PLACES.values(), ids=PLACES)
+def test_a_training_lies_in_one_place(places):
+    """That of the mesh, of the data or of the params, in this order; all else is sent there."""
+
+    def placed(name, tree):
+        at = places.get(name)
+        if at is None:
+            return tree
+        return whole(tree, at) if isinstance(at, jax.sharding.Mesh) else jax.device_put(tree, at)
+
+    def train(placed, **plan):
+        x, y, weight = placed("x", X[:58]), placed("y", Y[:58]), placed("weight", WEIGHT[:58])
+        start, key = placed("params", params_of()), placed("key", jax.random.key(1))
+        plan = dict(key=key, weight=weight, epochs=2, batch_size=16) | plan
+        batches = [jaxnn.Batch(x[:16], y[:16], weight[:16])] * 3
+        streamed = jaxnn.fit_stream(objective_of(), SGD, start, batches, key=key, epochs=2, mesh=plan.get("mesh"))
+        return jaxnn.fit(objective_of(), SGD, start, x, y, **plan), streamed
+
+    stated = places.get("mesh")
+    found = train(placed, mesh=stated)
+    for one, expected in zip(found, train(lambda _, tree: tree, shards=stated and 2), strict=True):
+        same(one, expected)
+    given = (stated, *map(places.get, ("x", "y", "weight", "params", "key")), jax.devices()[0])
+    first = next(at for at in given if at is not None)
+    devices = {first} if isinstance(first, jax.Device) else {*first.devices.flat}
+    assert {one for a in jax.tree.leaves(found[0].params) for one in a.sharding.device_set} == devices
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("state", "data", "message"),
+    [
+        (FIRST, SECOND, r"^data.x must lie on cpu:1 as state.params\[0\]\['W'\] does, got cpu:2: jax.device_put"),
+        (mesh(2), FIRST, r"^data.x must lie on cpu:0, cpu:1 as state.params.* does, got cpu:1: .*place_rows"),
+        (mesh(2), mesh(4), r"^data.x must lie on cpu:0, cpu:1 as state.* does, got cpu:0, cpu:1, cpu:2, cpu:3: "),
+    ],
+    ids=["devices", "a mesh and a device", "meshes"],
+)
+def test_a_program_takes_arrays_of_one_place(state, data, message):
+    def at(place, tree):
+        return jax.device_put(tree, place) if isinstance(place, jax.Device) else whole(tree, place)
+
+    objective = objective_of(PLAIN)
+    for program in (jaxnn.train.make_epoch(objective, SGD, 8), jaxnn.train.make_steps(objective, SGD, 2)):
+        start = jaxnn.train_state(params_of(PLAIN), SGD, jax.random.key(0))
+        with pytest.raises(ValueError, match=message):
+            program(at(state, start), at(data, jaxnn.Batch(X, Y)))
+        program(at(state, start), jax.device_put(jaxnn.Batch(X, Y)))
+
+
+@pytest.mark.full
+def test_evaluating_on_data_of_another_place():
+    dev = jax.device_put(X, SECOND)
+    measure = jax.jit(lambda params, x: {"sum": PLAIN.infer(params, (), x).sum()})
+    message = "^evaluate must use arrays that lie where params do, got others: jaxnn.parallel.place_whole"
+    with pytest.raises(ValueError, match=message):
+        fit(network=PLAIN, mesh=mesh(4), shards=4, evaluate=lambda params: measure(params, dev))
+
+
 @pytest.mark.full
 @kinds
 def test_uneven_data_on_devices_in_shards(kind):
@@ -176,20 +249,6 @@ def test_a_divergence_is_explained(kind):
 
 
 @pytest.mark.full
-@kinds
-def test_a_population_on_data_that_lie_on_devices(kind):
-    def member(h):
-        key = jax.random.key(h["seed"])
-        return jaxnn.Member(objective_of(PLAIN), SGD, params_of(PLAIN), key)
-
-    plan = dict(epochs=2, batch_size=8)
-    x, y = split((X[:56], Y[:56]), mesh(4, kind))
-    found = jaxnn.fit_population(member, jaxnn.grid(seed=[0, 1, 2]), x, y, **plan)
-    expected = jaxnn.fit_population(member, jaxnn.grid(seed=[0, 1, 2]), X[:56], Y[:56], **plan)
-    np.testing.assert_allclose(found.losses, expected.losses, **CLOSE)
-
-
-@pytest.mark.full
 def test_a_step_under_automatic_differentiation():
     four = mesh(4)
     objective = objective_of(PLAIN)
@@ -215,22 +274,57 @@ def test_a_carry_trains_on_rows_that_are_whole():
     same(four, one)
 
 
+WRAPPED = {
+    "plain": lambda layer: layer,
+    "remat": jaxnn.remat,
+    "bfloat16": lambda layer: jaxnn.with_dtype(layer, jnp.bfloat16),
+    "remat and bfloat16": lambda layer: jaxnn.remat(jaxnn.with_dtype(layer, jnp.bfloat16)),
+}
+wrapped = pytest.mark.parametrize("name", WRAPPED)
+
+
+def in_pairs(name, width, pairs):
+    """Pairs of dense layers, each wrapped, and one at the end."""
+    layer = WRAPPED[name](jaxnn.chain(jaxnn.dense(width), jaxnn.relu(), jaxnn.dense(width), jaxnn.relu()))
+    return jaxnn.chain(*[layer] * pairs, jaxnn.dense(4))
+
+
 @pytest.mark.full
-def test_params_that_are_split_take_a_quarter_of_the_memory():
-    """As the compiled program reports it: of state and data, and of what it computes between."""
-    network = jaxnn.chain(*[jaxnn.dense(256), jaxnn.relu()] * 8, jaxnn.dense(4))
-    objective, optimizer, four = objective_of(network), jaxnn.optimizer("adam", 0.01), mesh(4)
+@wrapped
+def test_params_that_are_split_take_a_quarter_of_the_memory(name):
+    """As the compiled program reports it: of state and data, of what it returns, and of what it computes between."""
+    network, optimizer, four = in_pairs(name, 256, 4), jaxnn.optimizer("adam", 0.01), mesh(4)
     params, _ = network.init(jax.random.key(0), (256,))
     data = split(jaxnn.Batch(np.zeros((64, 256), np.float32), np.zeros(64, int)), four)
-    epoch = jaxnn.train.make_epoch(objective, optimizer, 32, shards=4)
+    epoch = jaxnn.train.make_epoch(objective_of(network), optimizer, 32, shards=4)
 
     def memory(params):
         state = parallel.place_whole(jaxnn.train_state(params, optimizer, jax.random.key(0)), four)
         found = epoch.lower(state, data).compile().memory_analysis()
-        return np.array([found.argument_size_in_bytes, found.temp_size_in_bytes])
+        return np.array([found.argument_size_in_bytes, found.output_size_in_bytes, found.temp_size_in_bytes])
 
     of_all, of_a_part = (memory(place(params, four)) for place in (parallel.place_whole, parallel.split_evenly))
+    assert of_all[0] > 3 * sum(a.nbytes for a in jax.tree.leaves(params))  # Adam keeps two numbers for each
     assert (of_a_part <= 0.27 * of_all).all()
+
+
+@pytest.mark.full
+@wrapped
+def test_params_that_are_split_train_as_on_one_device(name):
+    """In bfloat16 to its precision, 2⁻⁸, of losses, and twice that of the largest number of each array of params."""
+    network, optimizer, four = in_pairs(name, 16, 2), jaxnn.optimizer("adam", 0.01), mesh(4)
+    lying = parallel.split_evenly(params_of(network), four)
+    expected = fit(network=network, optimizer=optimizer, shards=4)
+    found = fit(network=network, optimizer=optimizer, shards=4, params=lying, mesh=four)
+    assert specs(found.params) == specs(lying) and {a.dtype.name for a in jax.tree.leaves(found.params)} == {"float32"}
+    if "bfloat16" not in name:
+        same(found, expected)
+        return
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=2**-8)
+    for a, b in zip(jax.tree.leaves(found.params), jax.tree.leaves(expected.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2**-7 * np.abs(b).max())
+    in_float32 = fit(network=in_pairs("plain", 16, 2), optimizer=optimizer, shards=4)
+    assert np.abs(found.losses - in_float32.losses).max() > 1e-4  # so it did compute in bfloat16
 
 
 @pytest.mark.full

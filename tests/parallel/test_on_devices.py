@@ -11,12 +11,12 @@ from tests.helpers.sources import ROOT
 DEVICES = 4
 
 
-@pytest.mark.parametrize("file", ["devices_layers.py", "devices_placement.py", "devices_training.py"])
-def test_on_four_devices(file, full):
+@pytest.mark.parametrize("name", ["functional", "layers", "placement", "populations", "training"])
+def test_on_four_devices(name, full):
     env = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES}"}
-    for name in [name for name in env if name.startswith("PYTEST_")]:
-        del env[name]
-    argv = ["-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", f"tests/parallel/{file}"]
+    for variable in [variable for variable in env if variable.startswith("PYTEST_")]:
+        del env[variable]
+    argv = ["-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", f"tests/parallel/devices_{name}.py"]
     done = subprocess.run(
         [sys.executable, *argv, *["--full"] * full], capture_output=True, text=True, check=False, cwd=ROOT, env=env
     )

@@ -79,6 +79,18 @@ def test_each_fold_equals_the_training_without_it():
 
 
 @pytest.mark.full
+def test_shards_are_those_of_a_training_on_the_weights_of_a_fold():
+    plan = dict(shards=2, batch_size=4)
+    result = validate(**plan, shuffle="own")
+    out = jaxnn.data.k_folds(Y, 3, seed=0)[2]
+    made = member({name: values[1] for name, values in GRID.items()})
+    single = jaxnn.fit(
+        made.objective, made.optimizer, made.params, X, Y, key=made.key, weight=1 - out, epochs=5, **plan
+    )
+    np.testing.assert_allclose(result.population.member(5).losses, single.losses, rtol=1e-5)
+
+
+@pytest.mark.full
 def test_the_best_is_by_the_mean_over_folds():
     result = validate()
     assert result.best("loss") == np.argmin(result.measured["loss"].mean(axis=1))

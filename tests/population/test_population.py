@@ -150,6 +150,35 @@ def test_shared_batches_are_shared_between_chunks():
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("weight", [None, np.arange(22) % 3], ids=["equal", "weighted"])
+@pytest.mark.parametrize("plan", [dict(shards=4, batch_size=8), dict(shards=2, batch_size=None)], ids=str)
+def test_shards_are_those_of_a_training_alone(plan, weight):
+    """Also where they are of different sizes, and shuffled by each member."""
+
+    def made(h):
+        return member(h)._replace(weight=weight)
+
+    found = train(made, shuffle="own", **plan)
+    for i in (2, 7):
+        single = alone(i, member=made, **plan)
+        assert_same(found.member(i).losses, single.losses)
+        assert_same(found.member(i).params, single.params)
+    others = train(made, shuffle="own", batch_size=plan["batch_size"])
+    assert plan["batch_size"] is None or np.abs(found.losses - others.losses).max() > 1e-3
+
+
+@pytest.mark.full
+def test_a_divergence_in_shards_is_that_of_a_training_alone():
+    def made(h):
+        return member({**h, "learning_rate": 1e30 * h["learning_rate"]})
+
+    plan = dict(shards=2, batch_size=8)
+    with pytest.warns(jaxnn.train.DivergenceWarning):
+        found, single = train(made, shuffle="own", **plan).member(1), alone(1, member=made, **plan)
+    assert (found.diverged_at, found.divergence.what) == (single.diverged_at, single.divergence.what)
+
+
+@pytest.mark.full
 def test_weights_leave_examples_out():
     kept = np.array([np.arange(22) < 15, np.arange(22) >= 4]).astype(np.float32)
 
@@ -302,16 +331,19 @@ def test_invalid_hyperparameters(hyperparameters, message):
 
 
 @pytest.mark.representatives(
-    "options16-key must be one random key, got 3",
-    "options17-key must be one random key, got .* .2,.: index one",
-    "options3-x must be finite, got inf",
-    "options6-result of member must be a jaxnn.Member, got ",
+    "options19-key must be one random key, got 3",
+    "options20-key must be one random key, got .* .2,.: index one",
+    "options6-x must be finite, got inf",
+    "options9-result of member must be a jaxnn.Member, got ",
 )
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"batch_size": 23}, "batch_size must be from 1 to the number of examples, 22"),
         ({"x": X[:, :2]}, r"x must be floats \(..., n_in=3\) for W"),
+        ({"shards": 0}, "shards must be a whole number of at least 1, got 0"),
+        ({"shards": 3}, "batch_size must be a multiple of the 3 shards, got 5: .* 6, or another number"),
+        ({"shards": 23, "batch_size": None}, "shards must be at most the number of examples, 22, got 23"),
         ({"y": Y + 1}, "label"),
         ({"x": X + np.inf}, "x must be finite, got inf"),
         ({"evaluate": lambda params, h: {"loss": h["seed"]}}, "must not return .*which each report has already"),

@@ -114,3 +114,32 @@ def test_parts_and_a_carry_exclude_each_other():
         jaxnn.objective(STEPS, CASES["tokens"][1], carry=True, micro_batches=2)
     with pytest.raises(ValueError, match="^micro_batches must be a whole number of at least 1, got 0"):
         jaxnn.objective(NETWORK, jaxnn.softmax_cross_entropy(), micro_batches=0)
+
+
+@pytest.mark.parametrize("way", ["hand", "auto"])
+@pytest.mark.parametrize(("large", "what", "layer"), [(1e38, "activations", 1), (1e30, "activations", 3)])
+def test_a_divergence_names_the_micro_batch(large, what, layer, way):
+    """Example 5 is in the second of four; the others are finite. With the weights doubled, layers grow from there."""
+    network = jaxnn.chain(jaxnn.dense(6, "zeros"), jaxnn.relu(), jaxnn.dense(3, "zeros"))
+    params = jax.tree.map(lambda a: a + (10.0 if large == 1e38 else 1e5), network.init(jax.random.key(0), (5,))[0])
+    x = np.abs(X)
+    x[5] = large
+    objective = jaxnn.objective(network, losses.squared_error(), micro_batches=4)
+    with pytest.warns(jaxnn.train.DivergenceWarning, match="micro-batch 2"):
+        found = jaxnn.fit(
+            objective, optax.sgd(0.1), params, x, x[:, :3], key=jax.random.key(1), epochs=1, gradients=way
+        )
+    assert found.divergence[:5] == (0, what, layer, 3, f"params[{layer - 1}], micro-batch 2")
+
+
+def test_a_divergence_in_a_copy_of_a_micro_batch():
+    copies = jaxnn.repeat(jaxnn.residual(jaxnn.dense(5)), 3)
+    network = jaxnn.chain(copies, jaxnn.dense(3))
+    params = jax.tree.map(jnp.ones_like, network.init(jax.random.key(0), (5,))[0])
+    x = np.ones((7, 5), np.float32)
+    x[2] = 1e37  # 6e37 after one copy, and 3.6e38 after two is infinite
+    objective = jaxnn.objective(network, losses.squared_error(), micro_batches=4)
+    with pytest.warns(
+        jaxnn.train.DivergenceWarning, match=r"the inputs of layer 3 of 4 \(params\[0\], copy 3, micro-batch 3\)"
+    ):
+        jaxnn.fit(objective, optax.sgd(0.1), params, x, x[:, :3], key=jax.random.key(1), epochs=1)
