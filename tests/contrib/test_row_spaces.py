@@ -8,6 +8,8 @@ import pytest
 
 import jaxnn
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(4)
 X = RNG.normal(size=(6, 40)).astype(np.float32)
 Y = np.array([0, 1, 1, 0, 1, 0])

@@ -11,6 +11,8 @@ import pytest
 import jaxnn
 from jaxnn import decoding, nn
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(6)
 KEY = jax.random.key(0)
 NETWORK = jaxnn.chain(nn.each_step(nn.embedding(4, 3)), nn.recurrent(nn.lstm_cell(5)), nn.each_step(jaxnn.dense(4)))

@@ -13,6 +13,8 @@ import pytest
 
 import jaxnn
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 NORMAL = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
 LABELS = (np.arange(12) % 2).astype(np.int32)

@@ -6,7 +6,7 @@ tracers, implicit transfers, keys used twice.
 
 import contextlib
 import logging
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -230,10 +230,10 @@ def fit_in_row_space():
     ).losses
 
 
-def member(h):
-    own = jax.random.key(h["seed"])
-    objective = jaxnn.objective(model().network, model().loss, jaxnn.l2(h["l2"]))
-    return jaxnn.Member(objective, optax.adam(h["rate"]), model().init(own), own)
+def member(h, net=None, optimizer=optax.adam):
+    own, net = jax.random.key(h["seed"]), net or model()
+    objective = jaxnn.objective(net.network, net.loss, jaxnn.l2(h["l2"]))
+    return jaxnn.Member(objective, optimizer(h["rate"]), net.init(own), own)
 
 
 def grid():
@@ -246,23 +246,28 @@ def fit_population():
     def evaluate(params, h):
         return {"accuracy": jaxnn.accuracy(model().predict(params, X), Y)}
 
-    return jaxnn.fit_population(member, grid(), X, Y, epochs=2, batch_size=4, evaluate=evaluate).losses
+    return jaxnn.fit_population(member, grid(), X, Y, epochs=1, batch_size=4, evaluate=evaluate).losses
+
+
+# Without jit, JAX compiles each operation of a population each time: the fewer there are, the sooner it is done.
+simple_member = partial(member, net=jaxnn.logistic_regression(3), optimizer=optax.sgd)
 
 
 def measure(params, batch):
-    return {"error": jaxnn.metrics.error_rate(model().predict(params, batch.x), batch.y, batch.weight)}
+    predicted = jaxnn.logistic_regression(3).predict(params, batch.x)
+    return {"error": jaxnn.metrics.error_rate(predicted, batch.y, batch.weight)}
 
 
 @program
 def cross_validation():
-    return jaxnn.cross_validate(member, grid(), X, Y, k=2, seed=0, measure=measure, epochs=1).measured["error"]
+    return jaxnn.cross_validate(simple_member, grid(), X, Y, k=2, seed=0, measure=measure, epochs=1).measured["error"]
 
 
 @program
 def learning_curve():
     dev = jaxnn.Batch(X, Y)
-    curve = jaxnn.population.learning_curve(member, grid(), X, Y, [3, 6], dev=dev, seeds=[0], measure=measure, epochs=1)
-    return curve.dev["error"]
+    given, options = (simple_member, grid(), X, Y, [3, 6]), dict(dev=dev, seeds=[0], measure=measure, epochs=1)
+    return jaxnn.population.learning_curve(*given, **options).dev["error"]
 
 
 @program
@@ -340,7 +345,12 @@ def each_loss():
     # Impossible labels have an infinite loss, which counts 0.
     cases = [case for case in LOSS_CASES if case.name != "ctc_skip_impossible"]
     made = [(case.loss, *case.make(2, "float32")) for case in cases]
-    return [(loss.value(z, y), loss.gradient(z, y)) for loss, z, y in made]
+
+    def run():
+        return [(loss.value(z, y), loss.gradient(z, y)) for loss, z, y in made]
+
+    # What searches for NaN looks at each operation by itself; otherwise one program has them all.
+    return run() if jax.config.jax_debug_nans or jax.config.jax_debug_infs else jax.jit(run)()
 
 
 @program

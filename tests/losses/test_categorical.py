@@ -13,6 +13,8 @@ import jaxnn
 from tests.helpers.oracle import losses as oracle
 from tests.helpers.programs import TOLERANCE, compiled
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 softmax = jaxnn.softmax_cross_entropy

@@ -12,6 +12,8 @@ import jaxnn
 from tests.helpers.oracle import losses as oracle
 from tests.helpers.programs import TOLERANCE, compiled
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 Z1, Z3 = RNG.normal(size=(6, 1)) * 4, RNG.normal(size=(6, 3)) * 4
 BITS1, BITS3 = RNG.integers(0, 2, (6, 1)), RNG.integers(0, 2, (6, 3))

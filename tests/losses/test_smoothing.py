@@ -11,6 +11,8 @@ import jaxnn
 from tests.helpers.oracle import losses as oracle
 from tests.helpers.programs import TOLERANCE, compiled
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 Z, BITS, SOFT = RNG.normal(size=(6, 3)) * 4, RNG.integers(0, 2, (6, 3)), RNG.uniform(size=(6, 3))
 sigmoid, binary, softmax = jaxnn.sigmoid_cross_entropy, jaxnn.losses.binary_cross_entropy, jaxnn.softmax_cross_entropy

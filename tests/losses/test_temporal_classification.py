@@ -17,6 +17,8 @@ from tests.helpers.oracle.ctc import ctc_loss, d_ctc_loss
 from tests.helpers.programs import TOLERANCE, compiled, same
 from tests.helpers.sequence_cases import ctc_cases
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(8)
 
 

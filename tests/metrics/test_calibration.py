@@ -11,6 +11,8 @@ from sklearn.calibration import calibration_curve
 import jaxnn
 from tests.helpers.programs import compiled
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 M = 300
 BINARY = RNG.beta(0.5, 0.5, M), RNG.integers(0, 2, M)

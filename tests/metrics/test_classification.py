@@ -9,6 +9,8 @@ import sklearn.metrics
 import jaxnn
 from tests.helpers.programs import compiled
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 Y, PREDICTED, WEIGHT = RNG.integers(0, 4, 50), RNG.integers(0, 4, 50), RNG.uniform(size=50)
 PROBABILITIES = RNG.dirichlet(np.ones(4), 50)

@@ -14,6 +14,8 @@ from jaxnn.nn.shapes import is_sizes, structs
 from tests.helpers.programs import compiled, hand
 from tests.helpers.registry import LAYER_CASES, LayerCase, name_of, normal
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(1)
 
 

@@ -12,6 +12,8 @@ from jaxnn.nn.repetition import chain_with_scans
 from tests.helpers.programs import TOLERANCE, compiled, hand, same
 from tests.helpers.registry import LayerCase, normal
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 BLOCK = jaxnn.chain(jaxnn.dense(4), jaxnn.tanh(), jaxnn.dropout(0.5))
 
@@ -280,7 +282,7 @@ def products_and_memory(layer):
 
 
 @pytest.mark.full
-def test_recompute_under_repeat_computes_again_and_saves_memory():
+def test_recompute_under_repeat_computes_again_and_saves_memory(optimized):
     """In the compiled program: a forward of four products more, and the caches of 16 copies fall to their inputs."""
     block = jaxnn.chain(*[part for _ in range(4) for part in (jaxnn.dense(8), jaxnn.tanh())])
     plain, again = (products_and_memory(jaxnn.repeat(wrapped, 16)) for wrapped in (block, jaxnn.remat(block)))

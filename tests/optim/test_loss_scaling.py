@@ -9,6 +9,8 @@ import pytest
 import jaxnn
 from tests.helpers.registry import LAYER_CASES, LayerCase, name_of, normal
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 NETWORK = jaxnn.chain(jaxnn.dense(6), jaxnn.tanh(), jaxnn.dense(5), jaxnn.tanh(), jaxnn.dense(1))
 HALF = jaxnn.with_dtype(NETWORK, jnp.float16)

@@ -14,6 +14,8 @@ from jaxnn import nn
 from jaxnn.losses import each_step_loss
 from jaxnn.train import Checkpointer
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(3)
 RNG = np.random.default_rng(0)
 BATCH, T = 4, 5

@@ -14,7 +14,10 @@ from jaxnn.train.programs import all_finite
 from tests.helpers.registry import LayerCase
 
 # That they diverge is meant; the warning has tests of its own at the end.
-pytestmark = pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("quick_compilation"),
+    pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning"),
+]
 
 KEY = jax.random.key(3)
 SGD = optax.sgd(1.0)

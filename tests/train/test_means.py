@@ -9,6 +9,8 @@ import pytest
 import jaxnn
 from tests.helpers.programs import TOLERANCE, compiled, same
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 M, T, N, K = 6, 4, 3, 5
 RNG = np.random.default_rng(0)

@@ -11,6 +11,8 @@ from tests.helpers.oracle import losses as oracle
 from tests.helpers.programs import TOLERANCE, compiled, same
 from tests.helpers.registry import LayerCase, normal
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 NETWORK = jaxnn.chain(jaxnn.dense(4), jaxnn.relu(), jaxnn.dense(1))
 

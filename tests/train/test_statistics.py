@@ -13,6 +13,8 @@ from jaxnn import nn
 from jaxnn.models import load, save
 from jaxnn.train import Averages, empty_averages
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(3)
 NETWORK = jaxnn.chain(jaxnn.dense(4), nn.batch_norm(), jaxnn.tanh(), jaxnn.dense(1))
 OBJECTIVE = jaxnn.objective(NETWORK, jaxnn.squared_error())

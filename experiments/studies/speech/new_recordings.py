@@ -1,6 +1,8 @@
 """Recognize the digits of a person's own recording with a network of a run."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -53,10 +55,15 @@ def _digit(path: Path, samples: np.ndarray, network: StoredNetwork) -> str:
         )
     x = features_of([samples], max(FRAMES, -(-len(samples) // HOP)))
     x = x if _takes_lengths(network) else x.x
-    run = jax.jit(lambda params, stats, x: jax.nn.softmax(network.spec.network.infer(params, stats, x)))
-    probabilities = np.asarray(run(network.params, network.stats, x))[0]
+    probabilities = np.asarray(jax.nn.softmax(_outputs(network.spec.network, network.params, network.stats, x)))[0]
     best = int(probabilities.argmax())
     return f"{network.classes[best]} with probability {probabilities[best]:.2f}"
+
+
+@partial(jax.jit, static_argnums=0)
+def _outputs(layers: jaxnn.Layer, params: Any, stats: Any, x: Any) -> Any:
+    """Return the outputs; the next recording of the same shape runs the same program."""
+    return layers.infer(params, stats, x)
 
 
 def _takes_lengths(network: StoredNetwork) -> bool:
@@ -71,8 +78,7 @@ def _takes_lengths(network: StoredNetwork) -> bool:
 
 
 def _string(samples: np.ndarray, network: StoredNetwork) -> str:
-    run = jax.jit(lambda params, x: network.spec.network.infer(params, (), x))
-    z = run(network.params, steps_of(samples)[None])
+    z = _outputs(network.spec.network, network.params, (), steps_of(samples)[None])
     labels, lengths = ctc_greedy(z, BLANK)
     if not lengths[0]:
         return "no digits"

@@ -27,6 +27,8 @@ from experiments.runs.config import read_config
 from experiments.runs.folder import RunFolder
 from experiments.studies.registry import find
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 M = 600
 LADDER = ["--epochs", "3", "--learning-rate", "0.01", "--no-time-steps"]
 

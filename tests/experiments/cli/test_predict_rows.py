@@ -24,6 +24,8 @@ from experiments.studies.ladder import run as ladder
 from experiments.studies.ladder.data import FRACTIONS
 from tests.experiments.datasets.test_own_data import passengers, write_csv
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SHORT = ["--learning-rate", "0.03", "--seed", "0", "--epochs", "5", "--width", "4"]
 
 

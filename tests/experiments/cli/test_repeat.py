@@ -2,10 +2,8 @@
 
 import importlib.util
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -18,6 +16,7 @@ from experiments.cli import main, repeat
 from experiments.runs.config import read_config
 from experiments.studies import registry
 from tests.experiments.studies import test_mnist, test_speech, test_text, test_translation
+from tests.helpers import commands
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 SWEEP = ["sweep", "breast-cancer", "--learning-rate", "0.01", "--seed", "0..1", "--hidden", "3", "--epochs", "2"]
@@ -240,14 +239,9 @@ def test_another_process_repeats_it_bit_for_bit(
     assert "\x1b[" in capsys.readouterr().err
     (run,) = (tmp_path / "runs").iterdir()
     for start in range(1 + full):  # the second finds all programs in the cache
-        done = subprocess.run(
-            [sys.executable, "-m", "experiments", "repeat", str(run), "--runs-dir", str(tmp_path / "again")],
-            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "caches")},
-            capture_output=True,
-            text=True,
-            timeout=500,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "\nmatched: all " in done.stdout
-        assert start == 0 or re.search(r"; (\d+) of \1 programs came from the compilation cache", done.stdout)
+        output = tmp_path / f"output-{start}.txt"
+        argv = ["repeat", str(run), "--runs-dir", str(tmp_path / "again")]
+        status, printed = commands.run_forked(argv, output, XDG_CACHE_HOME=str(tmp_path / "caches")), output.read_text()
+        assert status == 0, printed
+        assert "\nmatched: all " in printed
+        assert start == 0 or re.search(r"; (\d+) of \1 programs came from the compilation cache", printed)

@@ -31,6 +31,8 @@ from experiments.networks.storage import StoredNetwork, encode, load, load_from_
 from jaxnn.nn.activations import ACTIVATIONS
 from tests.experiments.interchange.networks import dense_network
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 M, N_IN = 9, 5
 OUTPUTS = ["binary", "softmax", "linear", "relu"]
 # Every activation, every output, with and without a standardizer.

@@ -86,17 +86,18 @@ def test_beyond_tests_the_best_params(tmp_path, write_photos):
 @pytest.mark.full
 @pytest.mark.usefixtures("interruptible")
 def test_convolutional_run_adds_the_splits_and_is_resumed_bit_for_bit(tmp_path, write_photos, monkeypatch, capsys):
-    monkeypatch.setattr(convolutional, "EPOCHS", 12)
+    monkeypatch.setattr(convolutional, "EPOCHS", 5)
+    monkeypatch.setattr(convolutional, "_EPOCHS_PER_REPORT", 2)
     data = write_photos(tmp_path / "data")
     options = ("--data-dir", str(data), "--iterations", "3", "--seeds", "1", "--convolutional")
     with own_cache(tmp_path / "cache"):
         folder, printed = run(tmp_path / "runs", "catvnoncat", *options)
         _assert_resumed(folder, tmp_path / "again", monkeypatch, ["run", "catvnoncat", *options])
-    assert "convolutional: resumed after epoch 5" in capsys.readouterr().err
+    assert "convolutional: resumed after epoch 2" in capsys.readouterr().err
     assert {"splits.png", "splits.json", "mistakes-convolutional.png"} <= {path.name for path in folder.iterdir()}
     assert "10 random splits of all 18 photos, 12 for training and 6 for testing" in printed
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines if line["network"] == "convolutional"] == [5, 10, 12]
+    assert [line["epoch"] for line in lines if line["network"] == "convolutional"] == [2, 4, 5]
     assert [line["iteration"] for line in lines if line["network"] == "four-layers, splits"] == [3]
 
     # The stored network is that of the first split, and takes photos as `predict` reads them.
@@ -116,7 +117,7 @@ def _assert_resumed(folder, runs, monkeypatch, argv):
     log = RunFolder.log
 
     def interrupted(self, **metrics):
-        if metrics["network"] == "convolutional" and metrics["epoch"] == 5:
+        if metrics["network"] == "convolutional" and metrics["epoch"] == 2:
             os.kill(os.getpid(), signal.SIGINT)
         log(self, **metrics)
 

@@ -383,13 +383,13 @@ def test_a_short_run(done, recordings):
         assert 0 <= result["gradient_difference"] < 1e-6
         # The stored network is the one that was measured.
         stored = storage.load(done / f"{name}-0.safetensors")
-        right = []
+        infer, right = jax.jit(stored.spec.network.infer), []
         for samples, digit in zip(test.samples, test.digits, strict=True):
             x = np.zeros((1, 80, 32), np.float32)
             found = log_mel_float(samples)
             x[0, : len(found)] = found
             x = x if name == "convolutional" else x[:, : len(found)]
-            z = stored.spec.network.infer(stored.params, stored.stats, x)
+            z = infer(stored.params, stored.stats, x)
             right.append(int(z.argmax()) == digit)
         assert 100 * np.mean(right) == pytest.approx(result["test_accuracy"][0])
 

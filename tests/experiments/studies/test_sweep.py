@@ -23,6 +23,8 @@ from experiments.studies.sweep.ranking import rank
 from experiments.studies.sweep.training import Training
 from tests.experiments.readers.test_idx import idx
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def blobs(classes=3, m=24, n_in=4):
     """A small problem: one cluster per class."""
