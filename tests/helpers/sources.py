@@ -1,6 +1,7 @@
 """What the source of a module imports and defines."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -11,10 +12,11 @@ def source_name(path):
     return str(path.relative_to(ROOT))
 
 
+@cache
 def imports(path):
     """Return the full dotted names that a file imports, anywhere in it: modules, and the names taken from them."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -23,6 +25,13 @@ def imports(path):
     return found
 
 
+@cache
 def functions(path):
     """Return the names of the functions at the top of a file."""
-    return {node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)}
+    return {node.name for node in tree_of(path).body if isinstance(node, ast.FunctionDef)}
+
+
+@cache
+def tree_of(path):
+    """Return the syntax tree of a file, of which several tests read something."""
+    return ast.parse(path.read_text(encoding="utf-8"))

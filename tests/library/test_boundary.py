@@ -35,12 +35,13 @@ ARGUMENTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("function", "argument", "constraint"),
-    ARGUMENTS,
-    ids=[f"{function.__name__}-{argument}" for function, argument, _ in ARGUMENTS],
-)
-def test_declared_invalid_values_raise(function, argument, constraint):
+def test_declared_invalid_values_raise():
+    """One test for all of them, since pytest takes longer for a test than each of these does."""
+    for function, argument, constraint in ARGUMENTS:
+        check_invalid_values(function, argument, constraint)
+
+
+def check_invalid_values(function, argument, constraint):
     """Arguments are checked before the call, so the others may be missing."""
     parameters = inspect.signature(function).parameters
     parameter, before = parameters[argument], [jaxnn.relu()] * [*parameters].index(argument)
@@ -57,14 +58,14 @@ def test_declared_invalid_values_raise(function, argument, constraint):
         assert any(phrase in str(caught.value) for phrase in constraint.phrases), caught.value
 
 
-@pytest.mark.parametrize(("name", "function"), DECLARED, ids=[name for name, _ in DECLARED])
-def test_defaults_are_valid(name, function):
+def test_defaults_are_valid():
     """A default is not checked when it is omitted."""
-    parameters = inspect.signature(function).parameters
-    assert {*function.constraints} <= {*parameters}
-    for argument, constraint in function.constraints.items():
-        if parameters[argument].default is not inspect.Parameter.empty:
-            assert constraint.accepts(parameters[argument].default)
+    for name, function in DECLARED:
+        parameters = inspect.signature(function).parameters
+        assert {*function.constraints} <= {*parameters}, name
+        for argument, constraint in function.constraints.items():
+            if parameters[argument].default is not inspect.Parameter.empty:
+                assert constraint.accepts(parameters[argument].default), f"{name}: {argument}"
 
 
 def test_declarations_are_found():

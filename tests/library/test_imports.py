@@ -98,20 +98,22 @@ def room_of(path):
     return path.relative_to(ROOT / "jaxnn").with_suffix("").parts[0]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=source_name)
-def test_room_imports_only_what_it_may(path):
-    room = room_of(path)
-    assert room in GROUND | MAY_IMPORT, f"{source_name(path)} has no row in the table of rooms"
-    inside = {name.split(".")[1] for name in imports(path) if name.startswith("jaxnn.")}
-    assert inside - {room} <= (GROUND[room] if room in GROUND else MAY_IMPORT[room] | {*GROUND})
+def test_rooms_import_only_what_they_may():
+    for path in SOURCES:
+        room = room_of(path)
+        assert room in GROUND | MAY_IMPORT, f"{source_name(path)} has no row in the table of rooms"
+        inside = {name.split(".")[1] for name in imports(path) if name.startswith("jaxnn.")}
+        allowed = GROUND[room] if room in GROUND else MAY_IMPORT[room] | {*GROUND}
+        assert inside - {room} <= allowed, source_name(path)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=source_name)
-def test_room_is_pure(path):
-    outside = {name.split(".")[0] for name in imports(path)} - {"jaxnn"}
-    room = ({"optax"} if room_of(path) in USES_OPTAX else set()) | ROOM_OF.get(room_of(path), set())
-    named = {name for table in (DOORS, OPTIONAL, EFFECTS, SHOWS, WARNS) for name in table.get(source_name(path), ())}
-    assert outside <= OUTSIDE | room | named
+def test_rooms_are_pure():
+    for path in SOURCES:
+        outside = {name.split(".")[0] for name in imports(path)} - {"jaxnn"}
+        room = ({"optax"} if room_of(path) in USES_OPTAX else set()) | ROOM_OF.get(room_of(path), set())
+        tables = (DOORS, OPTIONAL, EFFECTS, SHOWS, WARNS)
+        named = {name for table in tables for name in table.get(source_name(path), ())}
+        assert outside <= OUTSIDE | room | named, source_name(path)
 
 
 def test_nothing_imports_a_door():
@@ -180,10 +182,10 @@ def test_few_names_are_at_the_top():
     assert len(jaxnn.__all__) - len(PACKAGES) <= 50
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=source_name)
-def test_no_module_is_named_as_a_function_that_it_defines(path):
+def test_no_module_is_named_as_a_function_that_it_defines():
     """If a module and a function have the same name, `import` finds either, depending on earlier imports."""
-    assert path.stem not in functions(path)
+    for path in SOURCES:
+        assert path.stem not in functions(path), source_name(path)
 
 
 FUNCTIONS = sorted(
@@ -196,10 +198,10 @@ FUNCTIONS = sorted(
 )
 
 
-@pytest.mark.parametrize(("name", "function"), FUNCTIONS, ids=[name for name, _ in FUNCTIONS])
-def test_public_function_is_documented(name, function):
+def test_public_functions_are_documented():
     """With a runnable example; for functions of one or two statements, any docstring suffices."""
-    tree = ast.parse(inspect.getsource(function)).body[0]
-    docstring = ast.get_docstring(tree)
-    assert docstring
-    assert ">>> " in docstring or len(tree.body) <= 3  # the docstring is one of them
+    for name, function in FUNCTIONS:
+        tree = ast.parse(inspect.getsource(function)).body[0]
+        docstring = ast.get_docstring(tree)
+        assert docstring, name
+        assert ">>> " in docstring or len(tree.body) <= 3, name  # the docstring is one of them

@@ -11,14 +11,28 @@ from tests.helpers.sources import ROOT
 DEVICES = 4
 
 
-@pytest.mark.parametrize("name", ["functional", "layers", "placement", "populations", "training"])
-def test_on_four_devices(name, full):
+FILES = [f"tests/parallel/devices_{name}.py" for name in "functional layers placement populations training".split()]
+
+
+def run(*arguments):
+    """Run files in a process with four devices."""
     env = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES}"}
     for variable in [variable for variable in env if variable.startswith("PYTEST_")]:
         del env[variable]
-    argv = ["-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", f"tests/parallel/devices_{name}.py"]
-    done = subprocess.run(
-        [sys.executable, *argv, *["--full"] * full], capture_output=True, text=True, check=False, cwd=ROOT, env=env
-    )
+    argv = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT, env=env)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
+
+
+def test_a_case_of_each(full):
+    """In one process, which imports JAX once; with --full, the tests below run all cases."""
+    if full:
+        pytest.skip("all cases run, file by file")
+    run(*FILES)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("file", FILES)
+def test_all_cases(file):
+    run(file, "--full")
