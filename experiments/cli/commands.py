@@ -55,6 +55,8 @@ COMMANDS = {
             ("run NAME [OPTIONS]", "run an experiment; its results and their summary, report.html, go to ./runs"),
             ("NAME [OPTIONS]", "the same"),
             ("run NAME --help", "the experiment's question and options"),
+            ("run NAME --config FILE", "with options from a TOML file, as `options RUN` prints them"),
+            ("run NAME --json", "print the results as JSON on stdout, and the tables on stderr"),
         ),
     ),
     "sweep": Command(
@@ -74,6 +76,13 @@ COMMANDS = {
         (
             ("repeat RUN", "run an experiment again with the options of RUN, and check that all files are identical"),
             ("repeat --help", "the files that are compared, and the options"),
+        ),
+    ),
+    "options": Command(
+        _print_result("options", "experiments.cli.options"),
+        (
+            ("options RUN", "print the options of a run as TOML; run NAME --config FILE reads such a file"),
+            ("options --help", "the argument"),
         ),
     ),
     "compare": Command(
@@ -114,6 +123,13 @@ COMMANDS = {
         (
             ("import FILE --from FORMAT", "import weights of another library as a network, into a new run's folder"),
             ("import --help", "the formats, and the options"),
+        ),
+    ),
+    "completion": Command(
+        _print_result("completion", "experiments.cli.completion"),
+        (
+            ("completion SHELL", "print a script that completes commands and options in bash, zsh or fish"),
+            ("completion --help", "how to load it"),
         ),
     ),
     "graph": Command(

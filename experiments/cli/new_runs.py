@@ -1,18 +1,24 @@
 """The commands that create or resume a run: run, sweep, import, resume and repeat."""
 
+import contextlib
+import json
 import shlex
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from experiments.cli.console import PROG, RUN, as_typed, error, log
-from experiments.cli.parsing import parse
+from experiments.cli.parsing import defaults_of, parse
+from experiments.datasets import encoder
 from experiments.datasets.options import OWN_SUFFIXES
 from experiments.readers.suggestions import suggest
 from experiments.reports import terminal
-from experiments.runs import compilation_cache, connection, processes
+from experiments.runs import compilation_cache, config_file, connection, processes
+from experiments.runs.config import FILE as CONFIG
 from experiments.runs.execution import PlannedRun, describe_error, execute
 from experiments.runs.folder import RunError
 from experiments.runs.options import CacheOptions
@@ -96,12 +102,36 @@ def _typed(argv: Sequence[str]) -> str:
 
 def _new_run(study: Study, command: str, rest: list[str], argv: list[str]) -> int:
     """Run the study with the options in the rest of the command line."""
+    as_json, rest = JSON in rest, [word for word in rest if word != JSON]
 
     def plan() -> PlannedRun | None:
-        options = parse(study.options(), rest, prog=command, description=as_typed(study.help()))
+        file, words = config_file.split_option(rest)
+        declared, defaults = study.options(), None
+        if file is not None:
+            defaults = config_file.read_config_file(file, study, defaults_of(declared, words) or declared())
+        help_text = as_typed(study.help())
+        options = parse(declared, words, prog=command, description=help_text, defaults=defaults)
         return options and PlannedRun(study, options, _typed(argv))
 
-    return _execute(plan)
+    if not as_json or "--help" in rest:
+        return _execute(plan)
+    planned: list[PlannedRun | None] = []
+    with contextlib.redirect_stdout(sys.stderr):
+        status = _execute(lambda: planned.append(plan()) or planned[0])
+    folder = planned[0].folder if planned and planned[0] else None
+    if folder is not None and folder.writes and status in (0, 1):
+        where = {"experiment": study.name, "status": status, "run": str(folder.path)}
+        print(json.dumps(where | results_of(folder.path)))
+    return status
+
+
+JSON = "--json"
+
+
+def results_of(run: Path) -> dict[str, Any]:
+    """Return the JSON files of results in a run's folder, by their names without the suffix."""
+    paths = sorted(path for path in run.glob("*.json") if path.name not in (CONFIG, encoder.FILE))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def _execute(plan: Callable[[], PlannedRun | None]) -> int:

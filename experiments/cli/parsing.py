@@ -22,8 +22,10 @@ _IN_PLAIN_WORDS = {
 """Messages of Python and tyro, and their short forms."""
 
 
-def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str) -> T | None:
+def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str, defaults: T | None = None) -> T | None:
     """Parse the command line as an `options` dataclass; if it contains --help, print the help and return `None`.
+
+    `defaults` has the values of options that the command line lacks.
 
     Raises:
       ValueError: if the command line is invalid; the message is one line.
@@ -31,7 +33,8 @@ def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str)
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(terminal.WrappedStdout()):
-            default = {"default": options.default(argv)} if hasattr(options, "default") else {}
+            defaults = defaults or defaults_of(options, argv)
+            default = {} if defaults is None else {"default": defaults}
             return tyro.cli(options, args=list(argv), prog=prog, description=description, **default)
     except SystemExit as exit_:
         if not exit_.code:
@@ -42,6 +45,11 @@ def parse(options: type[T], argv: Sequence[str], *, prog: str, description: str)
         for pattern, plain in _IN_PLAIN_WORDS.items():
             message = re.sub(pattern, plain, message)
         raise ValueError(f"{message} (see {prog} --help)") from None
+
+
+def defaults_of(options: type[T], argv: Sequence[str]) -> T | None:
+    """Return the defaults of options that depend on the command line; `None` for others."""
+    return options.default(argv) if hasattr(options, "default") else None
 
 
 def _meant(options: type, message: str) -> str:

@@ -85,6 +85,7 @@ class Options(RunOptions):
     tensorboard: tyro.conf.Suppress[bool] = False
     checkpoint_every: tyro.conf.Suppress[float] = 0.0
     keep: tyro.conf.Suppress[int] = 1
+    track: tyro.conf.Suppress[str | None] = None
 
 
 def run_study(options: Options, start: StartRun) -> None:

@@ -52,7 +52,8 @@ def read_config(run: Path, find: Callable[[str], Study]) -> RunConfig:
         study = find(config["experiment"])
         if study.not_repeatable:
             raise ValueError(study.not_repeatable)
-        options = _options(study.options(), _field(config, "options", dict))
+        other = "was it written by another version of the experiments?"
+        options = options_of(study.options(), _field(config, "options", dict), other)
     except (ValueError, RecursionError) as error:
         raise InvalidFileError(f"{run / FILE}: {error}") from None
     return RunConfig(study, options, config)
@@ -119,9 +120,13 @@ def _field(config: dict[str, Any], name: str, kind: type) -> Any:
     return config[name]
 
 
-def _options(declared: type[RunOptions], values: dict[str, Any]) -> RunOptions:
+def options_of(declared: type[RunOptions], values: dict[str, Any], other: str) -> RunOptions:
+    """Return options with these values, as JSON has them; `other` is the likely fix of a name that is not an option.
+
+    Raises:
+      ValueError: if a name is not an option's, or a value not of its type.
+    """
     names = [field.name for field in fields(declared)]
-    other = "was it written by another version of the experiments?"
     for name in values:
         if name not in names:
             raise ValueError(f"the option {short_json(name)} must be one of {', '.join(names)}: {other}")
