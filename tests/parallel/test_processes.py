@@ -32,7 +32,7 @@ def run(n, *words, module="tests.parallel.in_processes"):
     return [json.loads(printed.splitlines()[-1]) for printed, *_ in ended]
 
 
-@pytest.mark.representatives("quick")
+@pytest.mark.full
 @pytest.mark.parametrize("part", ["quick", "whole"])
 def test_two_processes_are_one(part):
     (one,), (first, second) = run(1, part), run(2, part)

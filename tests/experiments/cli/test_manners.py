@@ -11,29 +11,55 @@ import pytest
 from experiments.cli import main
 from experiments.cli.completion import words_after
 from experiments.runs.config import read_config
+from experiments.runs.folder import RunError
 from experiments.studies import registry
 from experiments.studies.registry import find
 from tests.helpers.sources import ROOT
 
-SMALL = ["run", "parity", "--bits", "2", "--seeds", "1", "--iterations", "3"]
 
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    """A run of parity without a training, made with --json: its folder, and what it printed."""
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A small run, made with --json: its folder and the JSON."""
-    folder = tmp_path_factory.mktemp("runs")
-    argv = [str(ROOT / "scripts" / "run"), *SMALL, "--json", "--runs-dir", str(folder)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, cwd=folder)
-    assert done.returncode in (0, 1), done.stderr
-    (made,) = folder.glob("parity-*")
-    return made, json.loads(done.stdout), done.stderr
+    def execute(run, log):
+        folder = run()
+        folder.write_json("results.json", {"accuracy": 0.5, "nothing": float("nan")})
+        print("a table")
+        raise RunError("a network diverged")
+
+    monkeypatch.setattr("experiments.cli.new_runs.execute", execute)
+    argv = ["run", "parity", "--bits", "2", "--json", "--runs-dir", str(tmp_path / "some runs")]
+    assert main.main(argv) == 1
+    (made,) = (tmp_path / "some runs").iterdir()
+    return made, *capsys.readouterr()
 
 
 def test_results_are_json_on_stdout_and_tables_on_stderr(run):
-    folder, printed, errors = run
-    assert (printed["experiment"], printed["run"]) == ("parity", str(folder))
-    assert printed["results"] == json.loads((folder / "results.json").read_text())
-    assert "summarized in report.html" in errors
+    folder, out, err = run
+    results = {"accuracy": 0.5, "nothing": None}
+    assert json.loads(out) == {"experiment": "parity", "status": 1, "run": str(folder), "results": results}
+    assert err.splitlines() == ["a table", "error: a network diverged"]
+
+
+@pytest.mark.full
+def test_results_of_a_whole_run_are_json(tmp_path):
+    argv = [
+        str(ROOT / "scripts" / "run"),
+        "run",
+        "parity",
+        "--bits",
+        "2",
+        "--seeds",
+        "1",
+        "--iterations",
+        "3",
+        "--json",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    (made,) = (tmp_path / "runs").glob("parity-*")
+    assert json.loads(done.stdout)["results"] == json.loads((made / "results.json").read_text())
+    assert "summarized in report.html" in done.stderr
 
 
 @pytest.fixture
