@@ -43,18 +43,7 @@ def test_results_are_json_on_stdout_and_tables_on_stderr(run):
 
 @pytest.mark.full
 def test_results_of_a_whole_run_are_json(tmp_path):
-    argv = [
-        str(ROOT / "scripts" / "run"),
-        "run",
-        "parity",
-        "--bits",
-        "2",
-        "--seeds",
-        "1",
-        "--iterations",
-        "3",
-        "--json",
-    ]
+    argv = [str(ROOT / "scripts" / "run"), *"run parity --bits 2 --seeds 1 --iterations 3 --json".split()]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr
     (made,) = (tmp_path / "runs").glob("parity-*")
