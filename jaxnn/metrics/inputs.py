@@ -1,5 +1,6 @@
 """Validate and convert the predictions, labels and weights of metrics."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -52,9 +53,14 @@ def class_numbers(labels: Any, classes: int) -> Array:
     return jnp.asarray(xp.where(is_class, number, xp.full_like(number, classes)))
 
 
+def computed_whole(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Return the function of rows, whose result is whole on each device also where rows are split on explicit axes."""
+    return on_any_axes(function, lambda result, *_: whole(result))
+
+
 def sums_at(shape: tuple[int, ...], index: tuple[Array, ...], weight: Any) -> Array:
     """Sum the weights (m,) of the examples at each index of `shape`, or count if `None`; skip indices outside."""
-    return on_any_axes(partial(_sums_at, shape), lambda sums, *_: whole(sums))(index, weight)
+    return computed_whole(partial(_sums_at, shape))(index, weight)
 
 
 def _sums_at(shape: tuple[int, ...], index: tuple[Array, ...], weight: Any) -> Array:

@@ -10,8 +10,7 @@ import numpy as np
 from jaxnn.arrays import floats
 from jaxnn.constraints import Count, checked
 from jaxnn.data.weights import relative, weighted_mean
-from jaxnn.explicit_axes import on_any_axes, whole
-from jaxnn.metrics.inputs import as_numbers, as_weight, class_numbers
+from jaxnn.metrics.inputs import as_numbers, as_weight, class_numbers, computed_whole
 from jaxnn.typing import Array, ArrayLike
 
 
@@ -141,7 +140,7 @@ def top_k_accuracy(scores: ArrayLike, y: ArrayLike, k: int = 5, weight: ArrayLik
         right = jnp.where(jnp.isnan(own[:, 0]) | jnp.isnan(scores).any(axis=1), jnp.nan, right)
         return right.mean() if weight is None else weighted_mean(right, weight)
 
-    return _whole(compute)(scores, y, weight)
+    return computed_whole(compute)(scores, y, weight)
 
 
 def _of_classes(area: Callable[[Array, Array, Array], Array], scores: Any, y: Any, weight: Any) -> Array:
@@ -159,7 +158,7 @@ def _of_classes(area: Callable[[Array, Array, Array], Array], scores: Any, y: An
         valid = ((label < classes) | (ratios == 0)).all() & ~jnp.isnan(scores).any()
         return jnp.where(valid, areas.mean(), jnp.nan)
 
-    return _whole(compute)(scores, y, weight)
+    return computed_whole(compute)(scores, y, weight)
 
 
 def _area_under_roc(s: Array, positive: Array, weight: Array) -> Array:
@@ -183,10 +182,6 @@ def _weight_up_to(order: tuple[Array, Array], weight: Array, s: Array, side: str
     ordered, by = order
     sums = jnp.concatenate([jnp.zeros(1, weight.dtype), jnp.cumsum(weight[by])])
     return sums[jnp.searchsorted(ordered, s, side=side)]
-
-
-def _whole(function: Any) -> Any:
-    return on_any_axes(function, lambda result, *_: whole(result))
 
 
 def _scores(scores: Any, y: Any, classes: bool = False) -> tuple[Array, Array]:

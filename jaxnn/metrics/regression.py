@@ -7,8 +7,7 @@ import numpy as np
 
 from jaxnn.arrays import floats
 from jaxnn.data.weights import relative, weighted_mean
-from jaxnn.explicit_axes import on_any_axes, whole
-from jaxnn.metrics.inputs import as_weight
+from jaxnn.metrics.inputs import as_weight, computed_whole
 from jaxnn.typing import Array, ArrayLike
 
 
@@ -31,7 +30,7 @@ def mean_absolute_error(predicted: ArrayLike, y: ArrayLike, weight: ArrayLike | 
       >>> print(mean_absolute_error([1.0, 2.0, 5.0], [1.0, 3.0, 3.0]))
       1.0
     """
-    return _whole(_mean_absolute_error)(*_values(predicted, y, weight))
+    return computed_whole(_mean_absolute_error)(*_values(predicted, y, weight))
 
 
 def r_squared(predicted: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Array:
@@ -55,7 +54,7 @@ def r_squared(predicted: ArrayLike, y: ArrayLike, weight: ArrayLike | None = Non
       >>> print(r_squared([1.0, 2.0, 3.0], [1.0, 2.0, 4.0]))
       0.7857143
     """
-    return _whole(_r_squared)(*_values(predicted, y, weight))
+    return computed_whole(_r_squared)(*_values(predicted, y, weight))
 
 
 def _mean_absolute_error(predicted: Array, y: Array, weight: Any) -> Array:
@@ -77,10 +76,6 @@ def _r_squared(predicted: Array, y: Array, weight: Any) -> Array:
 
 
 _BOUNDS = (jnp.min, jnp.inf), (jnp.max, -jnp.inf)
-
-
-def _whole(function: Any) -> Any:
-    return on_any_axes(function, lambda result, *_: whole(result))
 
 
 def _values(predicted: Any, y: Any, weight: Any) -> tuple[Array, Array, Any]:

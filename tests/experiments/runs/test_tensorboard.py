@@ -7,31 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.cli import main
 from experiments.runs.metrics_log import parse_line
 from experiments.runs.tensorboard import EventFile
-
-
-@pytest.fixture
-def run(monkeypatch, tmp_path, write_photos):
-    """`run()`: catvnoncat with a training that only logs; returns the exit status."""
-
-    def train(name, training, photos, folder, show):
-        folder.log(network=name, iteration=100, cost=0.5, seeds_median=float("nan"))
-        folder.log(network=name, iteration=200, cost=0.25, seeds_median=0.125)
-        folder.log(network=name, diverged_at=201, cost=9.0)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("experiments.studies.catvnoncat.run._train", train)
-    data = str(write_photos(tmp_path / "data"))
-    argv = ["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")]
-    return lambda *more: main.main([*argv, *more])
-
 
 SCALARS = [("logistic/cost", 0.5, 100), ("logistic/cost", 0.25, 200), ("logistic/seeds_median", 0.125, 200)]
 
 
-def test_each_number_is_a_scalar_and_the_file_is_always_closed(monkeypatch, tmp_path, run):
+def test_each_number_is_a_scalar_and_the_file_is_always_closed(monkeypatch, tmp_path, logging_run):
     calls = []
 
     def writer(folder, **kwargs):
@@ -39,23 +21,23 @@ def test_each_number_is_a_scalar_and_the_file_is_always_closed(monkeypatch, tmp_
         return SimpleNamespace(add_scalar=lambda *each: calls.append(each), close=lambda: calls.append("closed"))
 
     monkeypatch.setitem(sys.modules, "tensorboardX", SimpleNamespace(SummaryWriter=writer))
-    assert run("--tensorboard") == 130
+    assert logging_run("--tensorboard") == 130
     (folder,) = (tmp_path / "runs").iterdir()
     assert calls == [str(folder), *SCALARS, "closed"]
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 3
     assert json.loads((folder / "config.json").read_text())["options"]["tensorboard"] is True
 
 
-def test_nothing_is_written_by_default(monkeypatch, tmp_path, run):
+def test_nothing_is_written_by_default(monkeypatch, tmp_path, logging_run):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    assert run() == 130
+    assert logging_run() == 130
     (folder,) = (tmp_path / "runs").iterdir()
     assert not list(folder.glob("*tfevents*"))
 
 
-def test_missing_package_is_a_one_line_error_with_the_fix(monkeypatch, capsys, tmp_path, run):
+def test_missing_package_is_a_one_line_error_with_the_fix(monkeypatch, capsys, tmp_path, logging_run):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    assert run("--tensorboard") == 2
+    assert logging_run("--tensorboard") == 2
     err = capsys.readouterr().err
     assert "pip install tensorboardX" in err
     assert err.count("\n") == 1

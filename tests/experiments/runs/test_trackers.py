@@ -7,27 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.cli import main
 from experiments.runs.trackers import find_tracker
 from tests.helpers.sources import ROOT
-
-
-@pytest.fixture
-def run(monkeypatch, tmp_path, write_photos):
-    """`run(*more)`: catvnoncat with a training that only logs, interrupted at its end; returns the exit status."""
-
-    def train(name, training, photos, folder, show):
-        folder.log(network=name, iteration=100, cost=0.5, seeds_median=float("nan"))
-        folder.log(network=name, iteration=200, cost=0.25, seeds_median=0.125)
-        folder.log(network=name, diverged_at=201, cost=9.0)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("experiments.studies.catvnoncat.run._train", train)
-    data = str(write_photos(tmp_path / "data"))
-    argv = ["run", "catvnoncat", "--data-dir", data, "--runs-dir", str(tmp_path / "runs")]
-    monkeypatch.chdir(tmp_path)
-    return lambda *more: main.main([*argv, *more])
-
 
 OWN = """
 import json
@@ -64,15 +45,15 @@ def own(tmp_path, request):
 
 
 @pytest.mark.parametrize("own", ["plain"], indirect=True)
-def test_a_function_of_ones_own_gets_the_configuration_and_each_line(run, own, tmp_path):
-    assert run("--track", f"{own}:Sink", "--keep", "3") == 130
+def test_a_function_of_ones_own_gets_the_configuration_and_each_line(logging_run, own, tmp_path):
+    assert logging_run("--track", f"{own}:Sink", "--keep", "3") == 130
     (folder,) = (tmp_path / "runs").iterdir()
     assert sys.modules[own].calls == [(folder.name, "catvnoncat", 3), *LINES, "closed"]
 
 
 @pytest.mark.parametrize("own", ["failing"], indirect=True)
-def test_a_tracker_that_fails_is_a_note_and_ends_no_training(run, own, tmp_path, capsys):
-    assert run("--track", f"{own}:Sink") == 130
+def test_a_tracker_that_fails_is_a_note_and_ends_no_training(logging_run, own, tmp_path, capsys):
+    assert logging_run("--track", f"{own}:Sink") == 130
     (folder,) = (tmp_path / "runs").iterdir()
     assert sys.modules[own].calls == [(folder.name, "catvnoncat", 2), LINES[0]]
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 3
@@ -81,8 +62,8 @@ def test_a_tracker_that_fails_is_a_note_and_ends_no_training(run, own, tmp_path,
 
 
 @pytest.mark.parametrize("own", ["broken"], indirect=True)
-def test_a_tracker_that_cannot_be_started_is_one_line(run, own, capsys):
-    assert run("--track", f"{own}:Sink") == 2
+def test_a_tracker_that_cannot_be_started_is_one_line(logging_run, own, capsys):
+    assert logging_run("--track", f"{own}:Sink") == 2
     assert "error: --track could not be started: OSError: no such host\n" in capsys.readouterr().err
 
 
@@ -96,20 +77,20 @@ def test_a_tracker_that_cannot_be_started_is_one_line(run, own, capsys):
         (":f", "--track must be one of"),
     ],
 )
-def test_a_name_that_is_not_a_tracker_is_one_line(run, name, message, tmp_path, capsys):
-    assert run("--track", name) == 2
+def test_a_name_that_is_not_a_tracker_is_one_line(logging_run, name, message, tmp_path, capsys):
+    assert logging_run("--track", name) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
-def test_a_missing_package_is_one_line_with_the_fix(monkeypatch, run, name, capsys):
+def test_a_missing_package_is_one_line_with_the_fix(monkeypatch, logging_run, name, capsys):
     monkeypatch.setitem(sys.modules, name, None)
-    assert run("--track", name) == 2
+    assert logging_run("--track", name) == 2
     assert f"pip install {name}" in capsys.readouterr().err
 
 
-def test_what_mlflow_and_wandb_are_sent(monkeypatch, run, tmp_path):
+def test_what_mlflow_and_wandb_are_sent(monkeypatch, logging_run, tmp_path):
     calls = []
 
     def record(name):
@@ -117,7 +98,7 @@ def test_what_mlflow_and_wandb_are_sent(monkeypatch, run, tmp_path):
 
     names = ("set_experiment", "start_run", "log_params", "set_tag", "log_metrics", "end_run")
     monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(**{name: record(name) for name in names}))
-    assert run("--track", "mlflow") == 130
+    assert logging_run("--track", "mlflow") == 130
     assert [name for name, *_ in calls] == [*names[:4], "log_metrics", "log_metrics", "end_run"]
     assert calls[4][1:] == (({"logistic/cost": 0.5},), {"step": 100})
     assert calls[2][1][0]["keep"] == 2
@@ -127,7 +108,7 @@ def test_what_mlflow_and_wandb_are_sent(monkeypatch, run, tmp_path):
     monkeypatch.setitem(
         sys.modules, "wandb", SimpleNamespace(init=lambda **options: calls.append(options) or wandb_run)
     )
-    assert run("--track", "wandb") == 130
+    assert logging_run("--track", "wandb") == 130
     assert (calls[0]["project"], calls[0]["mode"]) == ("catvnoncat", "offline")
     assert calls[1] == ("log", ({"logistic/cost": 0.5, "logistic/iteration": 100},), {})
     assert calls[-1][0] == "finish"
