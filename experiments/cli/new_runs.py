@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+import os
 import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from experiments.runs import compilation_cache, config_file, connection, process
 from experiments.runs.config import FILE as CONFIG
 from experiments.runs.execution import PlannedRun, describe_error, execute
 from experiments.runs.folder import RunError
-from experiments.runs.options import CacheOptions
+from experiments.runs.options import CacheOptions, RunOptions
 from experiments.runs.page import FILE as PAGE
 from experiments.runs.processes import AgreedError
 from experiments.runs.study import Study
@@ -108,21 +109,41 @@ def _new_run(study: Study, command: str, rest: list[str], argv: list[str]) -> in
         file, words = config_file.split_option(rest)
         declared, defaults = study.options(), None
         if file is not None:
-            defaults = config_file.read_config_file(file, study, defaults_of(declared, words) or declared())
+            defaults = config_file.read_config_file(file, study, defaults_of(declared, words) or _defaults(declared))
         help_text = as_typed(study.help())
         options = parse(declared, words, prog=command, description=help_text, defaults=defaults)
         return options and PlannedRun(study, options, _typed(argv))
 
-    if not as_json or "--help" in rest:
+    if not as_json or {"-h", "--help"} & {*rest}:
         return _execute(plan)
     planned: list[PlannedRun | None] = []
-    with contextlib.redirect_stdout(sys.stderr):
+    with _own_stdout() as stdout, contextlib.redirect_stdout(sys.stderr):
         status = _execute(lambda: planned.append(plan()) or planned[0])
-    folder = planned[0].folder if planned and planned[0] else None
-    if folder is not None and folder.writes and status in (0, 1):
-        where = {"experiment": study.name, "status": status, "run": str(folder.path)}
-        print(json.dumps(where | results_of(folder.path)))
+        folder = planned[0].folder if planned and planned[0] else None
+        if folder is not None and folder.writes and status in (0, 1):
+            where = {"experiment": study.name, "status": status, "run": str(folder.path)}
+            print(json.dumps(where | results_of(folder.path)), file=stdout)
     return status
+
+
+@contextlib.contextmanager
+def _own_stdout() -> Iterator[Any]:
+    """Yield a copy of stdout, which stays where it is if a run in several processes closes the original."""
+    try:
+        copy = os.dup(sys.stdout.fileno())
+    except (OSError, ValueError):  # no file, as in a notebook
+        yield sys.stdout
+        return
+    sys.stdout.flush()
+    with open(copy, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors) as stdout:
+        yield stdout
+
+
+def _defaults(declared: type[RunOptions]) -> RunOptions:
+    try:
+        return declared()
+    except TypeError:
+        raise ValueError("--config must be given to an experiment, whose options all have defaults") from None
 
 
 JSON = "--json"

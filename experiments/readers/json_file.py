@@ -39,5 +39,5 @@ def _reject_constant(name: str) -> None:
 
 def short_json(value: Any, most: int = 60) -> str:
     """Return a value as JSON, in at most `most` characters."""
-    text = json.dumps(value)
+    text = json.dumps(value, default=str)
     return text if len(text) <= most else f"{text[: most - 3]}..."

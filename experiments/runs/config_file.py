@@ -48,11 +48,14 @@ def read_config_file(path: Path, study: Study, defaults: RunOptions) -> RunOptio
     """
     check_file(path, _MOST_BYTES)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         named = values.pop("experiment", study.name)
         if named != study.name:
             raise ValueError(f"experiment must be {study.name!r}, that of the command, got {named!r}")
-        values = {name.replace("-", "_"): value for name, value in values.items()}
+        written = [name.replace("-", "_") for name in values]
+        if twice := [name for name in written if written.count(name) > 1]:
+            raise ValueError(f"options must be there once, got {twice[0]!r} twice")
+        values = dict(zip(written, values.values(), strict=True))
         given = {field.name: getattr(defaults, field.name) for field in fields(defaults)}
         return options_of(type(defaults), _as_json(given) | values, f"{study.name} has no other options")
     except (ValueError, RecursionError) as error:
@@ -64,7 +67,7 @@ def to_toml(config: RunConfig) -> str:
     values = {name: value for name, value in _as_json(asdict(config.options)).items() if name not in _NOT_WRITTEN}
     lines = [f"experiment = {json.dumps(config.study.name)}"]
     # Strings, numbers and truth values of JSON are those of TOML, which has no null: an option without a value.
-    written = {name: json.dumps(value, ensure_ascii=False) for name, value in values.items() if value is not None}
+    written = {name: json.dumps(value) for name, value in values.items() if value is not None}
     lines += [f"{name} = {value}" for name, value in written.items()]
     return "\n".join([f"# The options of a run, from its {FILE}.", *lines]) + "\n"
 

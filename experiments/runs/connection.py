@@ -119,6 +119,8 @@ def _keep_for_results(stdout: int | None) -> None:
     sys.stdout.flush()
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
+    if sys.stdout is sys.stderr:  # as with --json
+        return
     # Until the process ends.
     sys.stdout = open(  # noqa: SIM115
         nothing if stdout is None else stdout, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors

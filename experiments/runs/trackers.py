@@ -94,8 +94,8 @@ def find_tracker(name: str) -> Tracker:
         sys.path.append(os.getcwd())
     try:
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"--track {name} must be a function that can be imported: {error}") from None
+    except Exception as error:  # a module may raise anything
+        raise ValueError(f"--track {name} must be a function that can be imported: {_first_line(error)}") from None
     if not callable(found):
         raise ValueError(f"--track {name} must be a function tracker(folder, config), got {found!r}")
     return found

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxnn.constraints import Count, checked
-from jaxnn.data.weights import weighted_mean
+from jaxnn.data.weights import relative, weighted_mean
 from jaxnn.metrics.inputs import (
     are_right,
     as_labels,
@@ -159,9 +159,11 @@ def class_scores(predicted: ArrayLike, y: ArrayLike, classes: int, weight: Array
 
     Source: van Rijsbergen, "Information Retrieval", 1979, chapter 7.
     """
-    counts = confusion_matrix(predicted, y, classes, weight)
-    support = counts.sum(axis=1)
-    right, found, there = (a.astype(jnp.result_type(float)) for a in (jnp.diag(counts), counts.sum(axis=0), support))
+    support = confusion_matrix(predicted, y, classes, weight).sum(axis=1)
+    # Of relative weights, whose sums neither overflow nor vanish.
+    ratios = None if weight is None else relative(as_weight(weight, predicted))
+    counts = confusion_matrix(predicted, y, classes, ratios).astype(jnp.result_type(float))
+    right, found, there = jnp.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     precision, recall, f1 = (
         jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1), 0)
         for part, whole in ((right, found), (right, there), (2 * right, found + there))

@@ -47,7 +47,7 @@ def roc_auc(scores: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) ->
 def roc_curve(
     scores: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute the rates of false and of true positives at each threshold of the scores, for plots.
+    """Compute the rates of false and of true positives at each threshold of the scores, on the host, for plots.
 
     Args:
       scores: higher for class 1, such as logits or probabilities: (m,) or (m, 1).
@@ -59,7 +59,8 @@ def roc_curve(
       threshold, from infinity down. NaN where a class has no weight.
 
     Raises:
-      ValueError: if shapes do not fit, an argument is not an array of numbers, or weights are negative or not finite.
+      ValueError: if shapes do not fit, an argument is not an array of numbers, a score is NaN, a label not 0 or 1, or
+        weights are negative or not finite.
 
     Example:
       >>> fpr, tpr, thresholds = roc_curve([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
@@ -69,11 +70,14 @@ def roc_curve(
     Source: Fawcett, "An introduction to ROC analysis", 2006, algorithm 1.
     """
     weight = as_weight(weight, scores)
-    wide, y = (np.asarray(a, np.float64) for a in _scores(scores, y))
-    if wide.shape[1] > 1:
+    _scores(scores, y)
+    if np.ndim(scores) > 1 and np.shape(scores)[1] > 1:
         raise ValueError(f"scores must be of class 1, (m,) or (m, 1), got {np.shape(scores)}: pass a column of classes")
+    s, y = (np.asarray(a, np.float64).reshape(-1) for a in (scores, y))
     counts = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
-    s, y, counts = (a[counts > 0] for a in (wide[:, 0], y, counts))
+    s, y, counts = (a[counts > 0] for a in (s, y, counts))
+    if np.isnan(s).any() or not np.isin(y, (0, 1)).all():
+        raise ValueError("scores must be numbers and y labels 0/1, got NaN or another label")
     thresholds, at = np.unique(s, return_inverse=True)
     rates = []
     for of_class in (y == 0, y == 1):
@@ -151,14 +155,33 @@ def _of_classes(area: Callable[[Array, Array, Array], Array], scores: Any, y: An
     def compute(scores: Array, y: Array, weight: Any) -> Array:
         ratios = jnp.ones(y.shape, scores.dtype) if weight is None else relative(weight).astype(scores.dtype)
         scores = jnp.where(ratios[:, None] == 0, 0, scores)
+        if scores.shape[1] == 2:
+            scores = _ranks_of_class_1(scores, ratios > 0)[:, None]
         classes = max(2, scores.shape[1])
         label = class_numbers(y, classes)
         of_class = jnp.arange(classes)[classes - scores.shape[1] :]
         areas = jax.vmap(lambda s, c: area(s, label == c, ratios), (1, 0))(scores, of_class)
         valid = ((label < classes) | (ratios == 0)).all() & ~jnp.isnan(scores).any()
-        return jnp.where(valid, areas.mean(), jnp.nan)
+        return jnp.where(valid, jnp.minimum(areas.mean(), 1), jnp.nan)
 
     return computed_whole(compute)(scores, y, weight)
+
+
+def _ranks_of_class_1(scores: Array, counted: Array) -> Array:
+    """Return numbers in the order of the probability of class 1, equal where it is, for scores of two classes (m, 2).
+
+    Logits are in the order of their difference. Of probabilities the difference is rounded near 0 and 1, where one of
+    the two has more digits.
+    """
+    difference = scores[:, 1] / 2 - scores[:, 0] / 2  # halves, which do not overflow
+    in_range = ((scores >= 0) & (scores <= 1)).all(axis=1) & (jnp.abs(scores.sum(axis=1) - 1) < 1e-2)
+    are_probabilities = (in_range | ~counted).all()
+    keys = [jnp.where(are_probabilities, -scores[:, 0], 0), jnp.where(are_probabilities, scores[:, 1], 0), difference]
+    order = jnp.lexsort(keys)
+    rises = sum(jnp.diff(key[order]) != 0 for key in keys) > 0
+    ranks = jnp.concatenate([jnp.zeros(1, int), jnp.cumsum(rises)])
+    ranked = jnp.zeros_like(difference).at[order].set(ranks.astype(difference.dtype))
+    return jnp.where(jnp.isnan(difference), jnp.nan, ranked)
 
 
 def _area_under_roc(s: Array, positive: Array, weight: Array) -> Array:
@@ -192,6 +215,4 @@ def _scores(scores: Any, y: Any, classes: bool = False) -> tuple[Array, Array]:
     if wide.ndim != 2 or not wide.size or y.shape not in {wide.shape[:1], (*wide.shape[:1], 1)}:
         expected = "(m, c)" if classes else "(m,) or (m, k)"
         raise ValueError(f"scores and y must be {expected}, and (m,), got {scores.shape} and {y.shape}")
-    if wide.shape[1] == 2 and not classes:
-        wide = wide[:, 1:] - wide[:, :1]  # of logits and of probabilities, in the order of the probability of class 1
     return wide, y.reshape(-1)

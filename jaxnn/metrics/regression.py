@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -30,7 +31,7 @@ def mean_absolute_error(predicted: ArrayLike, y: ArrayLike, weight: ArrayLike | 
       >>> print(mean_absolute_error([1.0, 2.0, 5.0], [1.0, 3.0, 3.0]))
       1.0
     """
-    return computed_whole(_mean_absolute_error)(*_values(predicted, y, weight))
+    return computed_whole(_mean_absolute_error)(*_errors(predicted, y, weight))
 
 
 def r_squared(predicted: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Array:
@@ -54,39 +55,54 @@ def r_squared(predicted: ArrayLike, y: ArrayLike, weight: ArrayLike | None = Non
       >>> print(r_squared([1.0, 2.0, 3.0], [1.0, 2.0, 4.0]))
       0.7857143
     """
-    return computed_whole(_r_squared)(*_values(predicted, y, weight))
+    return computed_whole(_r_squared)(*_errors(predicted, y, weight))
 
 
-def _mean_absolute_error(predicted: Array, y: Array, weight: Any) -> Array:
-    errors = jnp.abs(predicted - y).mean(axis=1)
+def _mean_absolute_error(error: Array, y: Array, weight: Any) -> Array:
+    errors = jnp.abs(error).mean(axis=1)
     return errors.mean() if weight is None else weighted_mean(errors, weight)
 
 
-def _r_squared(predicted: Array, y: Array, weight: Any) -> Array:
+def _r_squared(error: Array, y: Array, weight: Any) -> Array:
     ratios = jnp.ones(y.shape[0], y.dtype) if weight is None else relative(weight).astype(y.dtype)
     w = ratios[:, None]
-    predicted, y = (jnp.where(w == 0, 0, values) for values in (predicted, y))
+    error, y = (jnp.where(w == 0, 0, values) for values in (error, y))
+    # In units of the largest number, so that no square overflows or vanishes.
+    largest = _or_one(jnp.maximum(jnp.abs(y).max(), jnp.abs(error).max()))
+    error, y = error / largest, y / largest
     off = y - (w * y).sum(axis=0, keepdims=True) / w.sum()
-    left = (w * (y - predicted) ** 2).sum(axis=0)
-    there = (w * off**2).sum(axis=0) - (w * off).sum(axis=0) ** 2 / w.sum()  # the mean is rounded, off its place
+    off = jnp.where(w == 0, 0, off - (w * off).sum(axis=0, keepdims=True) / w.sum())  # the mean was rounded
+    left, there = (_or_one(jnp.abs(a).max(axis=0, keepdims=True)) for a in (error, off))
+    squares, all_squares = ((w * (a / unit) ** 2).sum(axis=0) for a, unit in ((error, left), (off, there)))
     lowest, highest = (bound(y, axis=0, where=w > 0, initial=start) for bound, start in _BOUNDS)
-    explained = jnp.where(lowest == highest, jnp.where(left == 0, 1.0, 0.0), 1 - left / jnp.where(there == 0, 1, there))
-    explained = jnp.where(jnp.isnan(left), jnp.nan, explained)
+    share = squares / _or_one(all_squares) * (left / there)[0] ** 2
+    explained = jnp.where(lowest == highest, jnp.where(squares == 0, 1.0, 0.0), 1 - share)
+    explained = jnp.where(jnp.isnan(squares), jnp.nan, explained)
     return jnp.where(w.sum() > 0, explained.mean(), jnp.nan).astype(y.dtype)
 
 
 _BOUNDS = (jnp.min, jnp.inf), (jnp.max, -jnp.inf)
 
 
-def _values(predicted: Any, y: Any, weight: Any) -> tuple[Array, Array, Any]:
-    """Return predicted and true values as floats (m, k), and the weights."""
+def _or_one(a: Array) -> Array:
+    return jnp.where(a == 0, 1, a)
+
+
+def _errors(predicted: Any, y: Any, weight: Any) -> tuple[Array, Array, Any]:
+    """Return predicted - y and y as floats (m, k), and the weights.
+
+    Of NumPy's arrays the difference, and that of y from one of its values, are computed in float64 first.
+    """
     weight = as_weight(weight, predicted)
-    predicted, y = floats(predicted, "predicted"), floats(y, "y")
-    columns = [a[:, None] if a.ndim == 1 else a for a in (predicted, y)]
+    as_floats = floats(predicted, "predicted"), floats(y, "y")
+    columns = [a[:, None] if a.ndim == 1 else a for a in as_floats]
     if columns[0].shape != columns[1].shape or columns[0].ndim != 2 or not np.size(columns[0]):
-        raise ValueError(
-            f"predicted and y must be values of one shape, (m,) or (m, k), got {predicted.shape} and {y.shape}"
-        )
-    dtype = jnp.promote_types(jnp.promote_types(predicted.dtype, y.dtype), jnp.float32)
-    predicted, y = (a.astype(dtype) for a in columns)
-    return predicted, y, weight
+        shapes = " and ".join(str(a.shape) for a in as_floats)
+        raise ValueError(f"predicted and y must be values of one shape, (m,) or (m, k), got {shapes}")
+    dtype = jnp.promote_types(jnp.promote_types(*(a.dtype for a in as_floats)), jnp.float32)
+    if any(isinstance(a, jax.Array) for a in (predicted, y)):
+        predicted, y = (a.astype(dtype) for a in columns)
+        return predicted - y, y, weight
+    predicted, y = (np.asarray(a, np.float64).reshape(columns[0].shape) for a in (predicted, y))
+    counted = 0 if weight is None else int(np.argmax(np.asarray(weight) > 0))
+    return jnp.asarray(predicted - y, dtype), jnp.asarray(y - y[counted], dtype), weight

@@ -46,7 +46,7 @@ def network_to_json(network: Layer) -> str:
       >>> network_from_json(network_to_json(jaxnn.chain(jaxnn.dense(4), jaxnn.tanh())))
       chain(dense(4), tanh())
     """
-    arrays: dict[str, np.ndarray] = {}
+    arrays = Arrays()
     written = as_json("network", network, arrays)
     if arrays:
         raise ValueError(f"network must be made without arrays to be written as JSON, got one at {next(iter(arrays))}")
@@ -69,6 +69,18 @@ def network_from_json(text: str) -> Layer:
     return network
 
 
+class Arrays(dict[str, np.ndarray]):
+    """The arrays of what is written, by their paths.
+
+    Attributes:
+      functions: what was named, by name: a name stands for one function.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.functions: dict[str, Callable[..., Any]] = {}
+
+
 class UnknownFunctionError(ValueError):
     """What is read names a function that was not passed."""
 
@@ -82,7 +94,7 @@ def known_functions() -> dict[str, Callable[..., Any]]:
     return {one.__name__: one for one in (*factories, chain_with_scans)} | _FUNCTIONS
 
 
-def as_json(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
+def as_json(path: str, value: Any, arrays: Arrays) -> Any:
     """Return a value as JSON has it; its arrays are added to `arrays`, each under its path.
 
     Raises:
@@ -92,7 +104,7 @@ def as_json(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if call is not None:
         args = [as_json(f"{path}/{i}", one, arrays) for i, one in enumerate(call.args)]
         kwargs = {name: as_json(f"{path}/{name}", one, arrays) for name, one in call.kwargs.items()}
-        return {"call": _named(path, call.factory, "a factory"), "args": args, "kwargs": kwargs}
+        return {"call": _named(path, call.factory, "a factory", arrays), "args": args, "kwargs": kwargs}
     if isinstance(value, jax.ShapeDtypeStruct):
         return {"shape": list(value.shape), "of": jnp.dtype(value.dtype).name}
     if is_dtype(value):
@@ -113,7 +125,7 @@ def as_json(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
     return _array_as_json(path, value, arrays)
 
 
-def function_as_json(path: str, function: Callable[..., Any]) -> Any:
+def function_as_json(path: str, function: Callable[..., Any], arrays: Arrays) -> Any:
     """Return a function of outputs as JSON has it: its name.
 
     Raises:
@@ -121,18 +133,20 @@ def function_as_json(path: str, function: Callable[..., Any]) -> Any:
     """
     if not getattr(function, "__name__", "<lambda>").isidentifier():
         raise _WRITABLE.error(path, function, NO_CALL)
-    return {"function": _named(path, function, "a function")}
+    return {"function": _named(path, function, "a function", arrays)}
 
 
-def _named(path: str, function: Callable[..., Any], kind: str) -> str:
+def _named(path: str, function: Callable[..., Any], kind: str, arrays: Arrays) -> str:
     name = function.__name__
     if known_functions().get(name, function) is not function:
         raise ValueError(f"{path} must be made by {kind} whose name jaxnn has not, got {name!r}: rename it")
+    if arrays.functions.setdefault(name, function) is not function:
+        raise ValueError(f"{path} must be made by {kind} that alone is named {name!r}, got a second one: rename it")
     return name
 
 
-def _array_as_json(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    if not isinstance(value, np.ndarray | jax.Array) or jnp.issubdtype(value.dtype, jax.dtypes.extended):
+def _array_as_json(path: str, value: Any, arrays: Arrays) -> Any:
+    if not isinstance(value, np.ndarray | jax.Array) or isinstance(value, np.ma.MaskedArray) or not _is_plain(value):
         raise _WRITABLE.error(path, value, NO_CALL)
     array = np.asarray(value)
     while path in arrays:
@@ -141,8 +155,17 @@ def _array_as_json(path: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
     return {"array": path, "dtype": array.dtype.name}
 
 
+def _is_plain(array: Any) -> bool:
+    """Return whether an array is of numbers that have a name and at most 8 bytes, or complex ones of two of 4."""
+    if jnp.issubdtype(array.dtype, jax.dtypes.extended):
+        return False
+    kinds = (jnp.integer, jnp.floating, jnp.bool_)
+    complex64 = array.dtype.name == "complex64"
+    return complex64 or any(jnp.issubdtype(array.dtype, kind) for kind in kinds) and array.dtype.itemsize <= 8
+
+
 _WRITABLE = Constraint(
-    "made by factories, of numbers, strings, arrays, and tuples, lists and dictionaries of them",
+    "made by factories, of numbers, strings, arrays of numbers, and tuples, lists and dictionaries of them",
     fix=lambda value: "decorate the function that makes it with @jaxnn.factory" if callable(value) else "",
 )
 

@@ -7,6 +7,7 @@ JSON in its metadata. No code runs when it is read but the factories of jaxnn an
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from safetensors.numpy import save as to_bytes
 from jaxnn.constraints import Constraint, Instance, Nothing, ParamsTree, checked
 from jaxnn.data.standardization import Standardizer, standardize
 from jaxnn.models.calls_as_json import (
+    Arrays,
     Known,
     UnknownFunctionError,
     as_json,
@@ -31,7 +33,7 @@ from jaxnn.models.calls_as_json import (
 from jaxnn.models.model import Model, shapes_of_params
 from jaxnn.nn.layer import LAYER, Layer
 from jaxnn.nn.shapes import structs
-from jaxnn.typing import Array, ArrayLike, Params, Statistics
+from jaxnn.typing import Array, ArrayLike, Params, Shapes, Statistics
 
 _METADATA = "jaxnn"
 _VERSION = 1
@@ -66,7 +68,7 @@ class Saved(NamedTuple):
         """
         return self._model().predict_proba(self.params, self._standardized(x), self.stats)
 
-    def predict(self, x: ArrayLike) -> np.ndarray:
+    def predict(self, x: ArrayLike) -> Any:
         """Return labels (m,), by their names if the file has names, or values (m, k), for inputs x (m, ...).
 
         Each step of a sequence has a label, (m, T), by its name too. For several labels per example, (m, k), the names
@@ -75,7 +77,7 @@ class Saved(NamedTuple):
         Raises:
           ValueError: as `predict_proba`.
         """
-        labels = np.asarray(self._model().predict(self.params, self._standardized(x), self.stats))
+        labels = jax.tree.map(np.asarray, self._model().predict(self.params, self._standardized(x), self.stats))
         named = self.class_names and _are_of_classes(*_shapes_of_outputs(self))
         return np.asarray(self.class_names)[labels] if named else labels
 
@@ -137,8 +139,8 @@ def save(
 
     Raises:
       ValueError: if the model was not made by factories, or from arguments that cannot be written, such as functions;
-        if params or statistics are those of another network, or not such trees; or if there are names for another
-        number of classes.
+        if params or statistics are not such trees; or if those of a `Model` are another network's, its standardizer is
+        of other inputs, or there are names for another number of classes.
       OSError: if the file cannot be written.
 
     Example:
@@ -153,7 +155,7 @@ def save(
     """
     names = None if class_names is None else tuple(map(str, class_names))
     path, data = Path(path), encoded(Saved(model, params, stats, standardizer, names, notes or {}))
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")
     try:
         beside.write_bytes(data)
         beside.replace(path)
@@ -213,7 +215,7 @@ def encoded(saved: Saved) -> bytes:
       ValueError: as `save`.
     """
     _check(saved)
-    arrays: dict[str, np.ndarray] = {}
+    arrays = Arrays()
     of_standardizer = saved.standardizer and {name: np.asarray(a) for name, a in saved.standardizer._asdict().items()}
     contents = {
         "version": _VERSION,
@@ -224,7 +226,7 @@ def encoded(saved: Saved) -> bytes:
         "class_names": as_json("class_names", saved.class_names, arrays),
         "notes": as_json("notes", dict(saved.notes), arrays),
     }
-    stored = {name: _storable(name, array) for name, array in arrays.items()}
+    stored = {name: _storable(array) for name, array in arrays.items()}
     described = {"sha256": _digest(contents, stored), **contents}
     return to_bytes(stored, {_METADATA: json.dumps(described)})
 
@@ -236,27 +238,31 @@ def _from_contents(contents: dict[str, Any], stored: dict[str, np.ndarray], know
         model = Model(**model)
     LAYER.check("network", model.network if isinstance(model, Model) else model)
     (_NAMES | Nothing()).check("class_names", names)
-    parts |= jax.tree.map(jnp.asarray, {name: parts[name] for name in ("params", "stats")})
+    parts |= jax.tree.map(_on_device, {name: parts[name] for name in ("params", "stats")})
     saved = Saved(**{**parts, "model": model, "standardizer": standardizer and Standardizer(**standardizer)})
     _check(saved)
     return saved
 
 
-def _model_as_json(model: Model | Layer, arrays: dict[str, np.ndarray]) -> Any:
+def _on_device(leaf: Any) -> Any:
+    """Return an array of JAX, or NumPy's if JAX would round it, as 64 bits where they are not enabled."""
+    rounded = isinstance(leaf, np.ndarray) and jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype
+    return leaf if rounded else jnp.asarray(leaf)
+
+
+def _model_as_json(model: Model | Layer, arrays: Arrays) -> Any:
     if isinstance(model, Layer):
         return as_json("network", model, arrays)
     written = {name: as_json(name, getattr(model, name), arrays) for name in ("network", "in_shape", "loss")}
-    written |= {name: function_as_json(name, getattr(model, name)) for name in ("probabilities", "labels")}
+    written |= {name: function_as_json(name, getattr(model, name), arrays) for name in ("probabilities", "labels")}
     return {"dict": written}
 
 
-def _storable(name: str, array: np.ndarray) -> np.ndarray:
+def _storable(array: np.ndarray) -> np.ndarray:
     """Return an array in C order, of a dtype that safetensors has: one of others as whole numbers of the same bits."""
     array = np.ascontiguousarray(array).reshape(array.shape)  # safetensors writes it as it lies in memory
     if array.dtype.kind in "biuf" or array.dtype.name in ("bfloat16", "complex64"):
         return array
-    if array.dtype.kind == "c":
-        raise ValueError(f"{name} must be of a dtype that safetensors has, got {array.dtype}: cast it to complex64")
     return array.view(f"u{array.dtype.itemsize}")
 
 
@@ -270,12 +276,17 @@ def _digest(contents: dict[str, Any], stored: Mapping[str, np.ndarray]) -> str:
 
 def _check(saved: Saved) -> None:
     """Raise a ValueError if params or statistics are not the model's, or the names those of other classes."""
-    if not isinstance(saved.model, Model):
-        return
-    outputs, labels = _shapes_of_outputs(saved)
     names = saved.class_names
+    if not isinstance(saved.model, Model):
+        if names is not None or saved.standardizer is not None:
+            raise ValueError("class_names and standardizer must be None for a Layer, whose outputs have no meaning")
+        return
+    _check_standardizer(saved.standardizer, saved.model.in_shape)
+    outputs, labels = _shapes_of_outputs(saved)
     if names is None:
         return
+    if not isinstance(labels, jax.ShapeDtypeStruct):
+        raise ValueError(f"class_names must be None for a model of several outputs, got {len(names)} names")
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"class_names must be None for a model of values, got {len(names)} names")
     n = max(2, outputs.shape[-1]) if _are_of_classes(outputs, labels) else labels.shape[-1]
@@ -283,10 +294,19 @@ def _check(saved: Saved) -> None:
         raise ValueError(f"class_names must be those of the model's {n} classes, got {len(names)}")
 
 
+def _check_standardizer(standardizer: Standardizer | None, in_shape: Shapes) -> None:
+    if standardizer is None:
+        return
+    fitted, shape = np.shape(standardizer.mean), getattr(structs(in_shape), "shape", None)
+    if shape is None or fitted not in (shape, shape[-1:]):
+        raise ValueError(f"standardizer must be of the model's inputs, {shape or in_shape}, got one of {fitted}")
+
+
 def _shapes_of_outputs(saved: Saved) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
     """Return the shapes of probabilities and labels of one row; raises a ValueError for params of another network."""
     model = cast(Model, saved.model)
     _check_params(model, saved.params)
+    _ARRAYS.check("stats", saved.stats)
     x = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype), structs(model.in_shape))
     params, stats = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), (saved.params, saved.stats))
 
@@ -294,7 +314,20 @@ def _shapes_of_outputs(saved: Saved) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDty
         z = model.outputs(params, x, stats)
         return model.probabilities(z), model.labels(z)
 
-    return jax.eval_shape(outputs, params, x, stats)
+    try:
+        return jax.eval_shape(outputs, params, x, stats)
+    except ValueError:
+        raise
+    except Exception as error:  # of the model's own functions
+        first, *_ = str(error).splitlines() or [""]
+        raise ValueError(f"model must predict from its inputs, got {type(error).__name__}: {first[:200]}") from error
+
+
+_ARRAYS = Constraint(
+    "a tree of arrays, Fit.stats",
+    rejects=("abc",),
+    test=lambda tree: all(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in jax.tree.leaves(tree)),
+)
 
 
 def _are_of_classes(outputs: jax.ShapeDtypeStruct, labels: jax.ShapeDtypeStruct) -> bool:

@@ -70,7 +70,8 @@ class BoundaryDisplay:
 
         def score(points: np.ndarray) -> np.ndarray:
             probabilities = np.asarray(model.predict_proba(params, points, stats))
-            if probabilities.ndim != 2 or probabilities.shape[1] > 2:
+            labels = np.asarray(model.predict(params, points[:1], stats))
+            if probabilities.ndim != 2 or probabilities.shape[1] > 2 or labels.dtype.kind != "i" or labels.ndim > 1:
                 raise ValueError(f"model must be of two classes, got outputs {probabilities.shape[1:]}")
             return probabilities[:, -1]
 

@@ -66,7 +66,8 @@ def draw_confusion(axes: Axes, matrix: np.ndarray, classes: Sequence[str]) -> No
     for (row, column), count in np.ndenumerate(matrix):
         if count:
             color = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, f"{count}", ha="center", va="center", fontsize=size, color=color)
+            text = f"{count:.4g}" if matrix.dtype.kind == "f" else f"{count}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
     turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, map(str, classes))) > 3 else {}
     axes.set_xticks(range(len(classes)), classes, **turned)
     axes.set_yticks(range(len(classes)), classes)

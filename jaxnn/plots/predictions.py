@@ -9,9 +9,13 @@ from matplotlib.figure import Figure
 from jaxnn.constraints import Count, checked
 from jaxnn.metrics.calibration import Reliability, reliability_curve
 from jaxnn.metrics.classification import confusion_matrix
+from jaxnn.metrics.inputs import as_labels
 from jaxnn.metrics.ranking import roc_auc, roc_curve
 from jaxnn.plots.drawing import draw_confusion, draw_curves, figure_of, one_axes
 from jaxnn.typing import ArrayLike
+
+_MOST = 1000
+"""Classes whose matrix can be drawn."""
 
 
 class ConfusionDisplay:
@@ -31,7 +35,7 @@ class ConfusionDisplay:
 
     def __init__(self, matrix: np.ndarray, class_names: Sequence[str] | None = None) -> None:
         self.matrix = np.asarray(matrix)
-        self.class_names = [*map(str, class_names or range(len(self.matrix)))]
+        self.class_names = [*map(str, range(len(self.matrix)) if class_names is None else class_names)]
         if self.matrix.shape != (len(self.class_names),) * 2:
             n = len(self.class_names)
             raise ValueError(
@@ -65,8 +69,13 @@ class ConfusionDisplay:
           >>> display.matrix.tolist()
           [[1, 0], [1, 1]]
         """
-        y, predicted = np.asarray(y), np.asarray(predicted)
-        classes = len(class_names) if class_names else int(max(a.max() for a in (y, predicted))) + 1
+        y, predicted = (np.asarray(as_labels(a, weight)).reshape(-1) for a in (y, predicted))
+        if not y.size or len(y) != len(predicted):
+            raise ValueError(f"y and predicted must be labels of as many examples, got {len(y)} and {len(predicted)}")
+        largest = int(max(a.max() for a in (y, predicted))) + 1
+        classes = min(largest, _MOST) if class_names is None else len(class_names)
+        if largest > classes:
+            raise ValueError(f"labels must be below {classes}, the number of classes, got {largest - 1}")
         matrix = np.asarray(confusion_matrix(predicted, y, classes, weight))
         return cls(matrix, class_names).plot(ax=ax)
 
@@ -195,6 +204,6 @@ class CalibrationDisplay:
         there = np.isfinite(confidence)
         curves = {self.name: (confidence[there], accuracy[there])}
         draw_curves(self.ax_, curves, title="calibration", x="predicted probability", y="observed frequency")
-        self.ax_.lines[0].set_marker("o")
+        self.ax_.lines[-1].set_marker("o")
         self.ax_.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--")
         return self

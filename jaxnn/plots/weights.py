@@ -46,6 +46,8 @@ class WeightsDisplay:
           (4, 2, 3)
         """
         weights = np.asarray(weights)
+        if titles and len(titles) != weights.shape[-1 if image_shape is None else 0]:
+            raise ValueError(f"titles must be one for each unit of weights {weights.shape}, got {len(titles)}")
         if image_shape is None:
             if weights.ndim != 4 or weights.shape[2] not in (1, 3):
                 raise ValueError(
@@ -54,7 +56,8 @@ class WeightsDisplay:
                 )
             images = np.moveaxis(weights, -1, 0)
         else:
-            if weights.ndim != 2 or weights.shape[1] != math.prod(image_shape) or len(image_shape) not in (2, 3):
+            is_image = len(image_shape) == 2 or len(image_shape) == 3 == image_shape[2]
+            if weights.ndim != 2 or weights.shape[1] != math.prod(image_shape) or not is_image:
                 raise ValueError(f"weights must be (n, {'·'.join(map(str, image_shape))}), got {weights.shape}")
             images = weights.reshape(-1, *image_shape)
         images = images[..., 0] if images.ndim == 4 and images.shape[-1] == 1 else images

@@ -11,8 +11,8 @@ from jaxnn.caching import bounded_cache
 from jaxnn.constraints import Constraint, Instance, checked
 from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch
+from jaxnn.data.weights import relative
 from jaxnn.losses.loss import Loss
-from jaxnn.metrics.classification import accuracy
 from jaxnn.metrics.regression import mean_absolute_error, r_squared
 from jaxnn.models.model import Model, shapes_of_params
 from jaxnn.nn.layer import Layer
@@ -39,8 +39,9 @@ def evaluator(
 
     Returns:
       `evaluate(params, stats=(), hyperparameters=None)`, one compiled program, to a dictionary of scalars: "dev_loss",
-      the model's mean loss as in inference, and "dev_accuracy" if the model predicts labels, else
-      "dev_mean_absolute_error" and "dev_r_squared". The hyperparameters, of a member of a population, are not used.
+      the model's mean loss as in inference, and "dev_accuracy" if the model predicts labels, of those that count in the
+      loss, else "dev_mean_absolute_error" and "dev_r_squared"; the loss alone for outputs and targets of other kinds.
+      The hyperparameters, of a member of a population, are not used.
 
     Raises:
       ValueError: if the data are not valid for `fit`, or do not fit the model.
@@ -53,7 +54,8 @@ def evaluator(
       ['dev_loss', 'dev_accuracy']
     """
     data = check_batch(x, y, weight, whole_numbers=True)
-    objective(model.network, model.loss).check(shapes_of_params(model.network, model.in_shape), data)
+    params = shapes_of_params(model.network, model.in_shape)
+    objective(model.network, model.loss).check(params, data)
     data = jax.device_put(jax.tree.map(promote_large_integers, data))
     program = _program(model.network, model.loss, model.labels)
 
@@ -70,11 +72,46 @@ def _program(network: Layer, loss: Loss, labels: Callable[[Array], Array]) -> Ca
 
     @jax.jit
     def evaluate(params: Params, stats: Statistics, data: Batch) -> tuple[Array, dict[str, Array]]:
-        mean = measured.evaluate(params, stats, data)
-        predicted = labels(network.infer(params, stats, data.x))
-        if jnp.issubdtype(predicted.dtype, jnp.integer):
-            return mean, {"accuracy": accuracy(predicted, data.y, data.weight)}
-        errors = {"mean_absolute_error": mean_absolute_error, "r_squared": r_squared}
-        return mean, {name: metric(predicted, data.y, data.weight) for name, metric in errors.items()}
+        z = network.infer(params, stats, data.x)
+        return measured.evaluate(params, stats, data), _measured(loss, z, labels, data)
 
     return evaluate
+
+
+def _measured(loss: Loss, z: Any, labels: Callable[[Array], Array], data: Batch) -> dict[str, Array]:
+    """Return the metrics of one array of outputs, nothing for others."""
+    if not isinstance(z, jax.Array) or not isinstance(data.y, jax.Array):
+        return {}
+    predicted, y = labels(z), data.y
+    if jnp.issubdtype(predicted.dtype, jnp.integer):
+        y = _as_labels(y, predicted, of_classes=predicted.ndim < z.ndim and z.shape[-1] > 1)
+        return {} if y is None else {"accuracy": _share_of(predicted == y, loss, z, data)}
+    if predicted.ndim > 2 or predicted.reshape(len(y), -1).shape != y.reshape(len(y), -1).shape:
+        return {}
+    errors = {"mean_absolute_error": mean_absolute_error, "r_squared": r_squared}
+    return {name: metric(predicted, y, data.weight) for name, metric in errors.items()}
+
+
+def _as_labels(y: Array, predicted: Array, of_classes: bool) -> Array | None:
+    """Return targets as labels in the shape of the predicted ones, `None` if they are in another one.
+
+    Probabilities of the classes become the most probable one, those of a label 1 where they are above 1/2.
+    """
+    if of_classes and y.shape[:-1] == predicted.shape and y.ndim == predicted.ndim + 1 and y.shape[-1] > 1:
+        return y.argmax(axis=-1)
+    if y.shape == (*predicted.shape, 1):
+        y = y[..., 0]
+    if y.shape != predicted.shape:
+        return None
+    return y if of_classes or not jnp.issubdtype(y.dtype, jnp.floating) else y > 0.5
+
+
+def _share_of(right: Array, loss: Loss, z: Array, data: Batch) -> Array:
+    """Return the weighted fraction of labels that are right, among those that count in the loss."""
+    counts = None if loss.counts is None else loss.counts(z, data.y)
+    weight = jnp.ones(len(right)) if data.weight is None else relative(data.weight)
+    weight = weight.reshape(-1, *[1] * (right.ndim - 1)).astype(jnp.result_type(float))
+    if isinstance(counts, jax.Array) and counts.shape == right.shape:
+        weight = jnp.where(counts > 0, weight, 0)
+    hit, total = jnp.where(right, weight, 0).sum(), jnp.broadcast_to(weight, right.shape).sum()
+    return jnp.where((hit == total) & (total > 0), 1, hit / total)  # XLA may multiply by a rounded reciprocal

@@ -78,8 +78,9 @@ class Fit(NamedTuple):
 
     @property
     def curves(self) -> dict[str, np.ndarray]:
-        """Return each value of the history over the reports: "epoch", "step", "loss" and others, (reports,) each."""
-        return {name: np.array([report[name] for report in self.history]) for name in (self.history or [{}])[0]}
+        """Return each value of the history over the reports, (reports,), NaN where a report lacks it."""
+        names = dict.fromkeys(name for report in self.history for name in report)
+        return {name: np.array([report.get(name, np.nan) for report in self.history]) for name in names}
 
 
 @checked(

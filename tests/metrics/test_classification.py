@@ -205,6 +205,12 @@ def test_class_scores_are_scikit_learns(weight):
     np.testing.assert_allclose(got.f1.mean(), macro, rtol=1e-5)
 
 
+@pytest.mark.parametrize("weight", [3e38, 1e-45, 1e-50])
+def test_only_ratios_of_weights_matter_to_class_scores(weight):
+    got = jaxnn.metrics.class_scores([0, 1, 1], [0, 1, 0], 2, np.full(3, weight))
+    np.testing.assert_allclose(np.stack(got[:3]), [[1, 0.5], [0.5, 1], [2 / 3, 2 / 3]], rtol=1e-6)
+
+
 def test_class_scores_of_a_class_that_is_absent_are_0_also_side_by_side():
     y, members = jnp.array([0, 0, 2]), jnp.array([[0, 0, 0], [0, 1, 2]])
     got = compiled(jax.vmap(lambda predicted: jaxnn.metrics.class_scores(predicted, y, 3)))(members)

@@ -42,13 +42,38 @@ def test_the_curve_is_scikit_learns(weight):
     got = metrics.roc_curve(SCORES, Y, weight)
     counts = np.ones(M) if weight is None else weight
     kept = counts > 0
-    expected = sklearn.metrics.roc_curve(
-        Y[kept], SCORES[kept].astype(np.float32), sample_weight=counts[kept], drop_intermediate=False
-    )
+    expected = sklearn.metrics.roc_curve(Y[kept], SCORES[kept], sample_weight=counts[kept], drop_intermediate=False)
     for a, b in zip(got, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
     with pytest.raises(ValueError, match="scores must be of class 1"):
         metrics.roc_curve(PROBABILITIES, CLASSES)
+
+
+@pytest.mark.parametrize("shift", [0, -20, 20])
+def test_two_probabilities_rank_as_the_logits_that_they_come_from(shift):
+    """Near 0 and 1 too, where their difference is rounded to -1 or 1."""
+    z = (SCORES + shift).astype(np.float32)
+    p = np.asarray(jax.nn.softmax(jnp.stack([jnp.zeros(M), z], 1), axis=1))
+    for scores in (p, np.stack([np.zeros(M), z], 1), np.stack([-z, z], 1) * np.float32(1e37)):
+        area = sklearn.metrics.roc_auc_score(Y, SCORES)
+        np.testing.assert_allclose(metrics.roc_auc(scores, Y), area, rtol=1e-6)
+        expected = sklearn.metrics.average_precision_score(Y, SCORES)
+        np.testing.assert_allclose(compiled(metrics.average_precision)(scores, Y), expected, rtol=1e-6)
+
+
+def test_no_area_is_above_1():
+    for seed in range(50):
+        weight = np.random.default_rng(seed).uniform(size=M)
+        for metric in (metrics.roc_auc, metrics.average_precision):
+            assert 1 - 1e-6 < metric(Y, Y, weight) <= 1
+
+
+def test_the_curve_has_all_digits_and_rejects_what_is_no_score():
+    assert len(metrics.roc_curve(np.array([1 + 1e-10, 1 + 2e-10]), [0, 1])[2]) == 3
+    for scores, y in (([0.1, np.nan], [0, 1]), ([0.1, 0.2], [0, 2]), ([0.1, 0.2], [0, 0.5])):
+        with pytest.raises(ValueError, match="scores must be numbers and y labels 0/1"):
+            metrics.roc_curve(scores, y)
+    assert metrics.roc_curve([0.1, np.nan, 0.3], [0, 7, 1], [1, 0, 1])[1].tolist() == [0, 1, 1]
 
 
 @weights

@@ -48,6 +48,21 @@ def test_examples_of_weight_0_have_no_influence(metric):
     assert np.isnan(metric(P, Y, np.zeros(50)))
 
 
+@pytest.mark.parametrize("unit", [1e-30, 1e-20, 1e20, 1e36])
+def test_r_squared_does_not_depend_on_the_unit(unit):
+    for predicted, y in ((P[:, 0], Y[:, 0]), ([2.0, 2, 2.5], [1.0, 2, 3]), ([5.0, -9, 10], [1.0, 2, 3])):
+        given = [jnp.asarray(np.asarray(a) * unit, jnp.float32) for a in (predicted, y)]
+        np.testing.assert_allclose(r_squared(*given), sklearn.metrics.r2_score(y, predicted), rtol=1e-5)
+
+
+def test_differences_of_large_numbers_are_those_of_numpy():
+    assert mean_absolute_error(np.array([10**9, 10**9 + 50]), np.array([10**9, 10**9 + 30])) == 10
+    y = 1e9 + Y[:, 0]
+    np.testing.assert_allclose(
+        r_squared(y + P[:, 1] - Y[:, 1], y), r_squared(Y[:, 0] + P[:, 1] - Y[:, 1], Y[:, 0]), rtol=1e-5
+    )
+
+
 def test_r_squared_of_a_constant():
     """As scikit-learn: 1 for perfect predictions, else 0; also for one whose mean is rounded, where that one is not."""
     constant = np.full(7, 0.5)

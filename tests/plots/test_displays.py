@@ -61,6 +61,19 @@ def test_confusion_counts_and_names():
         plots.ConfusionDisplay(np.eye(3), ["a", "b"])
 
 
+def test_what_is_not_labels_of_the_classes_raises():
+    from_predictions = plots.ConfusionDisplay.from_predictions
+    assert from_predictions([0, 1], [0, 1], class_names=np.array(["a", "b"])).class_names == ["a", "b"]
+    shown = from_predictions([0, 0, 1], [0, 0, 1], weight=[0.1, 0.2, 0.3]).ax_.texts
+    assert [text.get_text() for text in shown] == ["0.3", "0.3"]
+    for given in (dict(y=[], predicted=[]), dict(y=[0, 2], predicted=[0, 1], class_names="ab")):
+        with pytest.raises(ValueError, match="must be"):
+            from_predictions(**given)
+    for given in ([2**20, 1], [0.5, 1], ["a", "b"], [0, 1, 1]):
+        with pytest.raises(ValueError, match="must be"):
+            from_predictions(given, [0, 1])
+
+
 def test_the_roc_curve_and_its_area():
     display = plots.RocDisplay.from_predictions(Y, SCORES, weight=WEIGHT, name="mine")
     area = sklearn.metrics.roc_auc_score(Y, SCORES, sample_weight=WEIGHT)
@@ -73,6 +86,8 @@ def test_the_roc_curve_and_its_area():
 def test_calibration_leaves_empty_bins_out():
     display = plots.CalibrationDisplay.from_predictions([0, 1, 1, 0], [0.1, 0.3, 0.8, 0.8], bins=4)
     np.testing.assert_allclose(display.ax_.lines[0].get_xydata(), [(0.1, 0), (0.3, 1), (0.8, 0.5)], rtol=1e-6)
+    again = plots.CalibrationDisplay.from_predictions([0, 1, 1, 0], [0.1, 0.3, 0.8, 0.8], bins=2, ax=display.ax_)
+    assert [line.get_marker() for line in again.ax_.lines] == ["o", "None", "o", "None"]
 
 
 def test_the_boundary_is_the_models(fit):
@@ -85,6 +100,9 @@ def test_the_boundary_is_the_models(fit):
     of_three = jaxnn.mlp((2, 3, 3), output="softmax")
     with pytest.raises(ValueError, match=r"model must be of two classes, got outputs \(3,\)"):
         plots.BoundaryDisplay.from_model(of_three, of_three.init(KEY), X, Y)
+    of_values = jaxnn.mlp((2, 3, 1), output="linear")
+    with pytest.raises(ValueError, match="model must be of two classes"):
+        plots.BoundaryDisplay.from_model(of_values, of_values.init(KEY), X, Y)
     with pytest.raises(ValueError, match=r"x and y must be examples \(m, 2\)"):
         plots.BoundaryDisplay.from_model(MODEL, fit.params, RNG.normal(size=(40, 3)), Y)
 
@@ -103,7 +121,8 @@ def test_weights_are_images_of_units(shape, image_shape, images):
 
 
 @pytest.mark.parametrize(
-    ("shape", "image_shape"), [((4, 6), None), ((4, 6), (2, 2)), ((5, 5, 2, 4), None), ((4,), (4,))]
+    ("shape", "image_shape"),
+    [((4, 6), None), ((4, 6), (2, 2)), ((4, 12), (3, 2, 2)), ((5, 5, 2, 4), None), ((4,), (4,))],
 )
 def test_weights_of_other_shapes_raise(shape, image_shape):
     with pytest.raises(ValueError, match="weights must be"):

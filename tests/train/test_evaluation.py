@@ -46,7 +46,42 @@ def test_it_is_the_loss_and_scikit_learns_metrics(name, weight):
         }
     assert [*got] == [*expected]
     for each, value in expected.items():
-        np.testing.assert_allclose(got[each], value, rtol=1e-5)
+        np.testing.assert_allclose(got[each], value, rtol=1e-5, atol=1e-6)
+
+
+def test_targets_that_are_probabilities_are_labels():
+    model = jaxnn.logistic_regression(3)
+    params = model.init(KEY)
+    labels = np.asarray(model.predict(params, X))
+    soft = np.where(labels == 1, 0.95, 0.05).astype(np.float32)
+    assert jaxnn.train.evaluator(model, X, soft)(params)["dev_accuracy"] == 1
+    assert jaxnn.train.evaluator(model, X, 1 - soft)(params)["dev_accuracy"] == 0
+    of_classes, y = CLASSIFIERS["classes"]
+    params = of_classes.init(KEY)
+    expected = jaxnn.train.evaluator(of_classes, X, y)(params)["dev_accuracy"]
+    assert jaxnn.train.evaluator(of_classes, X, np.eye(5, dtype=np.float32)[y])(params)["dev_accuracy"] == expected
+
+
+def test_labels_that_do_not_count_in_the_loss_are_left_out():
+    network = nn.each_step(jaxnn.dense(3))
+    loss = jaxnn.softmax_cross_entropy(class_weights=[1.0, 5.0, 1.0], ignore=-1)
+    model = jaxnn.Model(network, (4, 2), loss, *jaxnn.models.feedforward.OUTPUTS["softmax"][1:])
+    x, params = RNG.normal(size=(6, 4, 2)).astype(np.float32), model.init(KEY)
+    predicted = np.asarray(model.predict(params, x))
+    y = np.where(RNG.uniform(size=(6, 4)) < 0.5, predicted, -1)
+    assert 0 < (y == -1).sum() < 24
+    assert jaxnn.train.evaluator(model, x, y)(params)["dev_accuracy"] == 1
+
+
+def test_outputs_of_other_kinds_have_a_loss_alone():
+    network = nn.fan_out(a=jaxnn.dense(2), b=jaxnn.dense(1))
+    losses = {"a": (jaxnn.softmax_cross_entropy(), 1.0), "b": (jaxnn.squared_error(), 1.0)}
+    model = jaxnn.Model(network, (3,), jaxnn.losses.weighted_sum(losses), lambda z: z, lambda z: z)
+    y = {"a": np.arange(20) % 2, "b": np.ones((20, 1), np.float32)}
+    assert [*jaxnn.train.evaluator(model, X, y)(model.init(KEY))] == ["dev_loss"]
+    steps = jaxnn.Model(nn.each_step(jaxnn.dense(2)), (4, 3), jaxnn.squared_error(), lambda z: z, lambda z: z)
+    x, y = RNG.normal(size=(5, 4, 3)).astype(np.float32), np.ones((5, 4, 2), np.float32)
+    assert [*jaxnn.train.evaluator(steps, x, y)(steps.init(KEY))] == ["dev_loss"]
 
 
 def test_reports_of_each_training_have_it_and_curves_collect_it():
@@ -110,5 +145,22 @@ def test_an_empty_history_has_no_curves():
     model, y = VALUES["one"]
     objective = jaxnn.objective(model.network, model.loss)
     with pytest.warns(jaxnn.train.DivergenceWarning):
-        fit = jaxnn.fit(objective, optax.sgd(1e38), model.init(KEY), X, y, key=KEY, epochs=3)
-    assert fit.curves == {name: pytest.approx([r[name] for r in fit.history]) for name in (fit.history or [{}])[0]}
+        fit = jaxnn.fit(objective, optax.sgd(jnp.nan), model.init(KEY), X, y, key=KEY, epochs=3)
+    assert (fit.history, fit.curves) == ([], {})
+
+
+def test_a_value_of_some_reports_is_nan_in_the_others():
+    model, y = VALUES["one"]
+    names = iter(["first", "second"])
+    fit = jaxnn.fit(
+        jaxnn.objective(model.network, model.loss),
+        optax.sgd(0.1),
+        model.init(KEY),
+        X,
+        y,
+        key=KEY,
+        epochs=2,
+        evaluate=lambda params: {next(names): 1.0},
+    )
+    np.testing.assert_array_equal(fit.curves["first"], [1, np.nan])
+    np.testing.assert_array_equal(fit.curves["second"], [np.nan, 1])

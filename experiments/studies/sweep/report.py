@@ -19,7 +19,9 @@ def write_report(
     plan: Plan, standings: Sequence[Standing], counts: str, winner: Sequence[str], folder: RunFolder
 ) -> None:
     """Print the table and the best point, and write them, the CSV and the plot to the folder."""
-    folder.write_text("sweep.csv", to_csv(plan, standings))
+    written = to_csv(plan, standings)
+    folder.write_text("sweep.csv", written)
+    folder.write_json("results.json", {"trainings": [*csv.DictReader(io.StringIO(written))], "best": [*winner]})
     picture = draw(plan, standings)
     if picture:
         folder.add_picture("sweep.png", *picture)

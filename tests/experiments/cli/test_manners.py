@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from experiments.runs.config import read_config
 from experiments.runs.folder import RunError
 from experiments.studies import registry
 from experiments.studies.registry import find
+from scripts.benchmarks.processes import free_port
 from tests.helpers.sources import ROOT
 
 
@@ -96,6 +98,8 @@ def test_the_command_line_takes_precedence_over_the_file(planned, tmp_path):
         ("bits = 'two'", "the option 'bits' must be an integer, got \"two\""),
         ("experiment = 'mnist'", "experiment must be 'parity', that of the command, got 'mnist'"),
         ("[table]\na = 1", 'the option "table" must be one of'),
+        ("seeds = 2020-01-01", "the option 'seeds' must be an integer"),
+        ("checkpoint-every = 1\ncheckpoint_every = 2", "options must be there once, got 'checkpoint_every' twice"),
         (None, "run.toml"),
     ],
 )
@@ -111,6 +115,23 @@ def test_a_file_that_does_not_fit_is_one_line(text, message, tmp_path, capsys):
 def test_config_needs_one_file(words, capsys):
     assert main.main(["run", "parity", *words]) == 2
     assert "--config must be followed by one file" in capsys.readouterr().err
+
+
+def test_a_config_may_begin_as_notepad_writes_it_and_is_not_for_an_import(planned, tmp_path, capsys):
+    file = tmp_path / "run.toml"
+    file.write_bytes(b"\xef\xbb\xbfbits = 4\n")
+    assert planned("run", "parity", "--config", str(file)).bits == 4
+    assert main.main(["import", "a.npz", "--from", "npz", "--config", str(file)]) == 2
+    assert "--config must be given to an experiment" in capsys.readouterr().err
+
+
+@pytest.mark.full
+def test_the_json_of_several_processes_is_on_stdout_too(tmp_path):
+    where = f"--coordinator localhost:{free_port()} --processes 1 --process 0 --runs-dir {tmp_path}"
+    argv = f"-m experiments run regression --seeds 1 --iterations 3 --hidden-iterations 3 --json {where}".split()
+    done = subprocess.run([sys.executable, *argv], capture_output=True, text=True, timeout=300, check=True, cwd=ROOT)
+    assert json.loads(done.stdout)["experiment"] == "regression"
+    assert "results in" in done.stderr
 
 
 WORDS = words_after()

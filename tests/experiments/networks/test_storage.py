@@ -175,7 +175,7 @@ DENSE, TANH = {"call": "dense", "args": [1], "kwargs": {}}, {"call": "tanh", "ar
         ({"standardizer/std": np.ones(4)}, unchanged, r"its standardizer must be of shape \(5,\)"),
         ({"standardizer/std": np.zeros(5)}, unchanged, "of deviations above 0"),
         ({"standardizer/mean": np.full(5, np.nan)}, unchanged, "its standardizer must be finite"),
-        ({}, description("standardizer", "dict", "mean", "no array"), "its standardizer must be"),
+        ({}, description("standardizer", "dict", "mean", "no array"), "standardizer must be"),
         ({}, of_notes("activation", "wish"), "activation must be one of"),
         ({}, of_notes("activation", {"list": ["tanh"]}), "damaged"),
         ({}, of_notes("output", "wish"), "output must be one of"),

@@ -315,7 +315,7 @@ def test_sweep_writes_all_files_and_tests_only_the_best(watched, capsys, tmp_pat
     assert folder.name.startswith("sweep-digits-")
     assert {path.name for path in folder.iterdir()} == {
         *("config.json", "metrics.jsonl", "report.txt", "report.html", "timings.txt"),
-        *("sweep.csv", "sweep.png", "best.safetensors"),
+        *("sweep.csv", "sweep.png", "best.safetensors", "results.json"),
     }
     assert watched.asked == ["test"]
     assert sum(y is watched.problem.test.y for y in classified) == 1
@@ -326,6 +326,7 @@ def test_sweep_writes_all_files_and_tests_only_the_best(watched, capsys, tmp_pat
     assert (folder / "report.txt").read_text().splitlines()[-1] in out
 
     rows = list(csv.DictReader(io.StringIO((folder / "sweep.csv").read_text())))
+    assert json.loads((folder / "results.json").read_text())["trainings"] == rows
     means = {}
     for row in rows:
         means.setdefault(row["rank"], []).append(float(row["dev_accuracy"]))
