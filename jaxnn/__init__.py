@@ -11,6 +11,7 @@ What people type most is here; each package holds the rest of its family:
 - `jaxnn.parallel`: meshes of devices, rows split over them, params whole on each or split
 - `jaxnn.population`: many trainings in one program, cross-validation, learning curves
 - `jaxnn.decoding`, `jaxnn.gradcheck`, `jaxnn.graph`, `jaxnn.contrib`: imported when they are first used
+- `jaxnn.sklearn`: estimators in scikit-learn's interface; so is this one, and it needs scikit-learn
 """
 
 from importlib import import_module
@@ -60,6 +61,7 @@ from jaxnn.train import (
 
 if TYPE_CHECKING:
     from jaxnn import contrib, decoding, gradcheck, graph
+    from jaxnn import sklearn as sklearn
 
 __version__ = "0.1.0"
 
@@ -135,6 +137,6 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker would take every name for defined
 
     def __getattr__(name: str) -> Any:
-        if name in ("contrib", "decoding", "gradcheck", "graph"):
+        if name in ("contrib", "decoding", "gradcheck", "graph", "sklearn"):
             return import_module(f"jaxnn.{name}")
         raise AttributeError(f"module 'jaxnn' has no attribute {name!r}")

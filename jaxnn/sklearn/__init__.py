@@ -1,0 +1,12 @@
+"""Estimators in scikit-learn's interface, and a search over hyperparameters that trains all candidates together.
+
+It needs scikit-learn, `pip install "jaxnn[sklearn]"`, and is imported only where it is used:
+`from jaxnn.sklearn import MLPClassifier`.
+"""
+
+from jaxnn.sklearn.classification import MLPClassifier
+from jaxnn.sklearn.logistic import LogisticRegression
+from jaxnn.sklearn.regression import MLPRegressor
+from jaxnn.sklearn.search import PopulationSearchCV
+
+__all__ = ["LogisticRegression", "MLPClassifier", "MLPRegressor", "PopulationSearchCV"]
