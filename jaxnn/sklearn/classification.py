@@ -54,9 +54,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         self.n_outputs_ = len(classes) if several or len(classes) > 2 else 1
         self.out_activation_ = "logistic" if several or self.n_outputs_ == 1 else "softmax"
 
-    def _class_weight(self, y: np.ndarray, class_weight: Any) -> np.ndarray | None:
+    def _class_weight(self, y: np.ndarray, class_weight: Any, weight: np.ndarray | None) -> np.ndarray | None:
         if class_weight is None:
             return None
+        if isinstance(class_weight, str) and class_weight == "balanced" and not self._several:
+            # By weights instead of counts, so that a weight of 2 is as good as two examples.
+            of_classes = np.bincount(y, weights=weight)
+            return of_classes.sum() / (np.count_nonzero(of_classes) * of_classes[y])
         return compute_sample_weight(class_weight, y if self._several else self.classes_[y])
 
     def _labels(self, z: np.ndarray) -> np.ndarray:
@@ -120,7 +124,7 @@ class MLPClassifier(NetworkClassifier):
       epsilon: of "adam".
       n_iter_no_change: how many epochs in a row may be without improvement.
       max_fun: of "lbfgs", the most times to compute the objective.
-      class_weight: a dictionary from class to weight, "balanced", or `None`.
+      class_weight: a dictionary from class to weight, "balanced" for equal sums of weights, or `None`.
       dropout_rate: the fraction of each hidden layer's units to drop while training with "adam" or "sgd".
       init: "glorot_uniform", scikit-learn's start, or a name in `jaxnn.nn.INITIALIZERS`, with biases of 0.
       dtype: "float32" or "float64", of the training; `None` for that of X, as in scikit-learn. "float32" is faster, on
@@ -129,7 +133,8 @@ class MLPClassifier(NetworkClassifier):
     Attributes:
       classes_: the labels; `coefs_`, `intercepts_`, `loss_curve_`, `n_iter_` and others are as in scikit-learn.
       model_: the `jaxnn.Model`.
-      params_: its params, so that `jaxnn.save("m.safetensors", e.model_, e.params_)` saves it.
+      params_: its params, so that `jaxnn.save("m.safetensors", e.model_, e.params_)` saves it; if they are float64,
+        inside of `with jax.enable_x64(True)`.
 
     Example:
       >>> import numpy as np

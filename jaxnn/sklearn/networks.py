@@ -70,8 +70,8 @@ class NetworkEstimator(BaseEstimator):
     def _output(self) -> str:
         return {"softmax": "softmax", "logistic": "binary", "identity": "linear"}[self.out_activation_]
 
-    def _class_weight(self, y: np.ndarray, class_weight: Any) -> np.ndarray | None:
-        """Return the weight that each example has by its encoded class."""
+    def _class_weight(self, y: np.ndarray, class_weight: Any, weight: np.ndarray | None) -> np.ndarray | None:
+        """Return the weight that each example has by its encoded class, beside its own."""
         return None
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool = False) -> Self:
@@ -112,7 +112,7 @@ class NetworkEstimator(BaseEstimator):
                 raise ValueError("sample_weight must be above 0 for at least one example, got zeros: omit it")
             counted = weight != 0
             X, y, weight = X[counted], y[counted], weight[counted]
-        by_class = self._class_weight(y, self._parameters().get("class_weight"))
+        by_class = self._class_weight(y, self._parameters().get("class_weight"), weight)
         if by_class is not None:
             weight = by_class if weight is None else weight * by_class
         return Batch(np.asarray(X.toarray() if hasattr(X, "toarray") else X, self._dtype), y, weight)
@@ -148,7 +148,7 @@ class NetworkEstimator(BaseEstimator):
 
     def _split(self, data: Batch, parameters: Parameters, random: np.random.RandomState) -> tuple[Batch, Batch]:
         """Split as scikit-learn's networks do, by the same random numbers."""
-        stratify = data.y if not self._output_is_number() and data.y.ndim == 1 else None
+        stratify = data.y if self.n_outputs_ == 1 and not self._output_is_number() else None
         rows, held_out = train_test_split(
             np.arange(len(data.x)),
             random_state=random,

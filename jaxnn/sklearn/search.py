@@ -106,7 +106,7 @@ class PopulationSearchCV(GridSearchCV):
           X: rows (m, n), dense, sparse or a data frame.
           y: targets, as the estimator takes them.
           groups: of rows, for splitters by groups.
-          sample_weight: of the trainings, (m,); scores are without weights.
+          sample_weight: of the trainings, (m,); of the scores too if the installed `GridSearchCV` passes weights on.
 
         Returns:
           The search itself.
@@ -122,6 +122,7 @@ class PopulationSearchCV(GridSearchCV):
         splits = list(splitter.split(X, y, groups))
         combinations = make_combinations(self.param_grid, self.n_iter, self.random_state)
         candidates = make_candidates(self.estimator, combinations, self.seeds)
+        fit_params = {} if weight is None else {"sample_weight": weight}
         start = time.perf_counter()
         trained, self.n_populations_ = _train_all(candidates, X, y, weight, splits, self.error_score)
         each = (time.perf_counter() - start) / (len(splits) * sum(map(len, candidates)))
@@ -135,12 +136,12 @@ class PopulationSearchCV(GridSearchCV):
             n_jobs=1,
             return_train_score=self.return_train_score,
             error_score=self.error_score,
-        ).fit(X, y)
+        ).fit(X, y, **fit_params)
         self.cv_results_, self.multimetric_ = scored.cv_results_, scored.multimetric_
         self.cv_results_["mean_fit_time"] = np.full(len(combinations), each * self.seeds)
         self.cv_results_["std_fit_time"] = np.zeros(len(combinations))
         self.scorer_, self.n_splits_ = scorer, len(splits)
-        self._choose(candidates, X, y, {} if weight is None else {"sample_weight": weight})
+        self._choose(candidates, X, y, fit_params)
         return self
 
     def _choose(self, candidates: list[list[Candidate]], X: Any, y: Any, fit_params: dict[str, Any]) -> None:
@@ -183,7 +184,7 @@ class _Replayed(BaseEstimator):
     def set_params(self, **params: Any) -> "_Replayed":
         return self
 
-    def fit(self, X: Any, y: Any = None) -> "_Replayed":
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "_Replayed":
         self.of_seeds = next(self.trained)
         for fitted in self.of_seeds:
             if isinstance(fitted, Exception):
@@ -195,8 +196,11 @@ class _Replayed(BaseEstimator):
 
 
 def _mean_over_seeds(scorer: Any) -> Any:
-    def score(replayed: _Replayed, X: Any, y: Any) -> Any:
-        scores = [scorer(fitted, X, y) for fitted in replayed.of_seeds]
+    takes_weights = getattr(scorer, "_accept_sample_weight", lambda: False)()
+
+    def score(replayed: _Replayed, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        options = {"sample_weight": sample_weight} if takes_weights and sample_weight is not None else {}
+        scores = [scorer(fitted, X, y, **options) for fitted in replayed.of_seeds]
         if isinstance(scores[0], dict):
             return {name: np.mean([of_seed[name] for of_seed in scores]) for name in scores[0]}
         return np.mean(scores)

@@ -1,11 +1,14 @@
 """Initial params, and params as scikit-learn holds them: matrices (n_in, n_out) and biases."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
+from jaxnn.caching import bounded_cache
 from jaxnn.models.model import Model, shapes_of_params
+from jaxnn.nn.layer import Layer
 from jaxnn.sklearn.parameters import SCIKIT_LEARN_START
 from jaxnn.typing import Params
 
@@ -40,7 +43,7 @@ def draw_seed(random: np.random.RandomState) -> int:
 
 def params_of_coefs(model: Model, coefs: Coefs, intercepts: Coefs) -> Params:
     """Return the params of a network of dense layers, W = coefᵀ and b, as NumPy arrays."""
-    structure = jax.tree.structure(shapes_of_params(model.network, model.in_shape))
+    structure = _structure(model.network, model.in_shape)
     pairs = zip(coefs, intercepts, strict=True)
     return jax.tree.unflatten(structure, [leaf for coef, intercept in pairs for leaf in (coef.T, intercept)])
 
@@ -49,3 +52,8 @@ def coefs_of_params(params: Params) -> tuple[Coefs, Coefs]:
     """Return the coefs and intercepts of params."""
     leaves = [np.array(leaf) for leaf in jax.tree.leaves(params)]
     return [np.ascontiguousarray(W.T) for W in leaves[::2]], leaves[1::2]
+
+
+@bounded_cache
+def _structure(network: Layer, in_shape: tuple[int]) -> Any:
+    return jax.tree.structure(shapes_of_params(network, in_shape))
