@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
-from jaxnn.sklearn.networks import NetworkEstimator
+from jaxnn.sklearn.networks import NetworkEstimator, unfitted
 from jaxnn.sklearn.parameters import check_parameters, hidden_sizes
 from jaxnn.sklearn.starts import draw_seed
 
@@ -29,13 +28,13 @@ class Candidate(NamedTuple):
     """One combination of parameters with one seed.
 
     Attributes:
-      index: which combination it is.
+      number: which combination it is.
       before: the steps of a pipeline before the network, not fitted, or `None` without a pipeline.
       name: the name of the network's step, or "".
       network: the estimator of the network, not fitted, whose `random_state` is a number.
     """
 
-    index: int
+    number: int
     before: Pipeline | None
     name: str
     network: NetworkEstimator
@@ -72,8 +71,8 @@ def make_candidates(estimator: Any, combinations: Sequence[dict[str, Any]], seed
     """
     drawn = None
     made = []
-    for index, combination in enumerate(combinations):
-        one = clone(estimator).set_params(**clone(combination, safe=False))
+    for number, combination in enumerate(combinations):
+        one = unfitted(estimator).set_params(**unfitted(combination, safe=False))
         name, network = one.steps[-1] if isinstance(one, Pipeline) else ("", one)
         before = one[:-1] if isinstance(one, Pipeline) and len(one.steps) > 1 else None
         if not isinstance(network, NetworkEstimator):
@@ -84,12 +83,12 @@ def make_candidates(estimator: Any, combinations: Sequence[dict[str, Any]], seed
         check_parameters(network, network._constraints)
         state = network.get_params()["random_state"]
         if isinstance(state, int | np.integer):
-            numbers = [int(state) + i for i in range(seeds)]
+            of_combination = [int(state) + i for i in range(seeds)]
         else:
             if drawn is None:
                 random = check_random_state(state)
                 drawn = [draw_seed(random) for _ in range(seeds)]
-            numbers = drawn
-        of_seeds = [clone(network).set_params(random_state=number) for number in numbers]
-        made.append([Candidate(index, before, name, of_seed) for of_seed in of_seeds])
+            of_combination = drawn
+        of_seeds = [unfitted(network).set_params(random_state=seed) for seed in of_combination]
+        made.append([Candidate(number, before, name, of_seed) for of_seed in of_seeds])
     return made

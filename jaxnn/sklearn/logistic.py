@@ -47,7 +47,7 @@ class LogisticRegression(NetworkClassifier):
       >>> from jaxnn.sklearn import LogisticRegression
       >>> model = LogisticRegression().fit(np.array([[-2.0], [-1.0], [1.0], [2.0]]), [0, 0, 1, 1])
       >>> print(model.predict_proba([[0.0]]).round(3), model.coef_.round(2))
-      [[0.5 0.5]] [[0.98]]
+      [[0.5 0.5]] [[1.01]]
     """
 
     _constraints = _PARAMETERS
@@ -55,14 +55,14 @@ class LogisticRegression(NetworkClassifier):
     def __init__(
         self,
         *,
-        C=1.0,
-        tol=1e-4,
-        class_weight=None,
-        random_state=None,
-        max_iter=100,
-        verbose=False,
-        warm_start=False,
-        dtype=None,
+        C: float = 1.0,
+        tol: float = 1e-4,
+        class_weight: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        max_iter: int = 100,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        dtype: str | None = None,
     ):
         self.C = C
         self.tol = tol

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -161,7 +161,7 @@ class NetworkEstimator(BaseEstimator):
             )
         return jax.tree.map(lambda a: a[rows], data), jax.tree.map(lambda a: a[held_out], data)
 
-    def _score_of(self, model: Model, params: Params, data: Batch) -> float:
+    def _score_of(self, model: Model, params: Params, data: Any) -> float:
         return self._agreement(outputs_in_parts(model, params, data.x, self._dtype), data.y, data.weight)
 
     def _keep(self, trained: Trained, m: int) -> None:
@@ -200,6 +200,11 @@ class NetworkEstimator(BaseEstimator):
 def batch_size_of(batch_size: Any, m: int) -> int:
     """Return how many of m examples a batch has: at most 200 by default, as in scikit-learn."""
     return min(200 if batch_size == "auto" else int(batch_size), m)
+
+
+def unfitted(estimator: Any, safe: bool = True) -> Any:
+    """Return an estimator with the same parameters, not fitted; with `safe=False`, a copy of anything else."""
+    return clone(estimator, safe=safe)
 
 
 def is_stochastic(estimator: NetworkEstimator) -> bool:

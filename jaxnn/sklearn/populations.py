@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -16,7 +15,7 @@ from jaxnn.models.model import shapes_of_params
 from jaxnn.population.fitting import fit_population
 from jaxnn.population.results import Member, Population
 from jaxnn.regularizers import l2
-from jaxnn.sklearn.networks import NetworkEstimator, batch_size_of
+from jaxnn.sklearn.networks import NetworkEstimator, batch_size_of, unfitted
 from jaxnn.sklearn.parameters import hidden_sizes
 from jaxnn.sklearn.starts import draw_seed, draw_start
 from jaxnn.sklearn.stopping import EachAtItsEnd, Tolerance
@@ -58,9 +57,8 @@ def train_members(trainings: Sequence[Training], data: Batch, pattern: NetworkEs
     values = {name: np.array([training.network._parameters()[name] for training in trainings]) for name in _TRACED}
     varying = {name: array.astype(pattern._dtype) for name, array in values.items() if (array != array[0]).any()}
     strengths = [
-        training.network._parameters()["alpha"] / (batch_size_of(first["batch_size"], n) * w.sum() / n)
-        for training, w in zip(trainings, weights, strict=True)
-        if (n := np.count_nonzero(w))
+        training.network._parameters()["alpha"] / (batch_size_of(first["batch_size"], len(w)) * w.mean())
+        for training, w in zip(trainings, (w[w > 0] for w in weights), strict=True)
     ]
     hyperparameters = {
         "varying": varying,
@@ -142,6 +140,8 @@ def _weight(training: Training, data: Batch, pattern: NetworkEstimator) -> np.nd
     """Return the weights (m,) of a member: 0 for rows that it is not trained on."""
     weight = training.rows * (1.0 if data.weight is None else data.weight)
     counted = weight != 0
+    if not counted.any():
+        raise ValueError("sample_weight must be above 0 for some rows of every training split, got zeros: omit it")
     class_weight = training.network._parameters().get("class_weight")
     by_class = pattern._class_weight(data.y[counted], class_weight, weight[counted])
     if by_class is not None:
@@ -179,7 +179,7 @@ def _estimators(
     learned = {name: value for name, value in vars(pattern).items() if name not in pattern.get_params(deep=False)}
     made = []
     for i, (training, of_sizes) in enumerate(zip(trainings, sizes, strict=True)):
-        estimator = clone(training.network)
+        estimator = unfitted(training.network)
         vars(estimator).update(learned)
         coefs = [W[i].T[:n_in, :n_out] for W, n_in, n_out in zip(leaves[::2], of_sizes, of_sizes[1:], strict=False)]
         biases = [b[i][:n] for b, n in zip(leaves[1::2], of_sizes[1:], strict=True)]

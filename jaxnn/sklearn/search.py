@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import jax
 import numpy as np
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, check_cv
 from sklearn.utils import _safe_indexing, get_tags, indexable
@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from jaxnn.constraints import Count, Flag, Nothing
 from jaxnn.sklearn.candidates import Candidate, make_candidates, make_combinations
+from jaxnn.sklearn.networks import unfitted
 from jaxnn.sklearn.parameters import check_parameters
 from jaxnn.sklearn.populations import Training, train_members
 
@@ -34,7 +35,7 @@ class PopulationSearchCV(GridSearchCV):
     in size by that.
 
     In a pipeline, what comes before the network is fitted once for each fold, and there is one population for each
-    fold, on its own rows. L-BFGS and `early_stopping=True` are trained one by one, as by `GridSearchCV`.
+    fold, with the rows of that. L-BFGS and `early_stopping=True` are trained one by one, as by `GridSearchCV`.
 
     Args:
       estimator: an estimator of `jaxnn.sklearn`, or a pipeline that ends in one.
@@ -63,29 +64,26 @@ class PopulationSearchCV(GridSearchCV):
       >>> from jaxnn.sklearn import MLPClassifier, PopulationSearchCV
       >>> x = np.linspace(-1, 1, 40)[:, None]
       >>> y = np.where(x[:, 0] > 0.1, "high", "low")
-      >>> network = MLPClassifier((8,), max_iter=300, tol=0, random_state=0)
+      >>> network = MLPClassifier((8,), max_iter=900, tol=1e-3, random_state=0)
       >>> search = PopulationSearchCV(network, {"learning_rate_init": [1e-5, 0.05], "alpha": [0.0, 1e-3]}, cv=2)
-      >>> import warnings
-      ...
-      ... warnings.simplefilter("ignore")
       >>> search.fit(x, y).best_params_["learning_rate_init"], search.predict([[0.9]]).tolist()
       (0.05, ['high'])
     """
 
     def __init__(
         self,
-        estimator,
-        param_grid,
+        estimator: Any,
+        param_grid: Any,
         *,
-        n_iter=None,
-        scoring=None,
-        cv=None,
-        refit=True,
-        seeds=1,
-        random_state=None,
-        return_train_score=False,
-        error_score=np.nan,
-        verbose=0,
+        n_iter: int | None = None,
+        scoring: Any = None,
+        cv: Any = None,
+        refit: Any = True,
+        seeds: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+        return_train_score: bool = False,
+        error_score: float | str = np.nan,
+        verbose: bool | int = 0,
     ):
         self.estimator = estimator
         self.param_grid = param_grid
@@ -99,7 +97,9 @@ class PopulationSearchCV(GridSearchCV):
         self.error_score = error_score
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, *, groups: Any = None, sample_weight: Any = None) -> Self:
+    def fit(  # type: ignore[override]
+        self, X: Any, y: Any = None, *, groups: Any = None, sample_weight: Any = None
+    ) -> Self:
         """Train every combination on every split, score it, and train the best one on all rows.
 
         Args:
@@ -112,14 +112,15 @@ class PopulationSearchCV(GridSearchCV):
           The search itself.
 
         Raises:
-          ValueError: if a parameter or the data are not valid, or the estimator is none of `jaxnn.sklearn`.
+          ValueError: if a parameter or the data are not valid, or the estimator is not of `jaxnn.sklearn`.
         """
         check_parameters(self, _PARAMETERS)
         scorer = check_scoring(self.estimator, scoring=self.scoring)
         X, y = indexable(X, y)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
-        splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        splits = list(splitter.split(X, y, groups))
+        cv: Any = self.cv  # which may be None
+        splitter: Any = check_cv(cv, y, classifier=is_classifier(self.estimator))
+        splits: Any = list(splitter.split(X, y, groups))
         combinations = make_combinations(self.param_grid, self.n_iter, self.random_state)
         candidates = make_candidates(self.estimator, combinations, self.seeds)
         fit_params = {} if weight is None else {"sample_weight": weight}
@@ -146,24 +147,25 @@ class PopulationSearchCV(GridSearchCV):
 
     def _choose(self, candidates: list[list[Candidate]], X: Any, y: Any, fit_params: dict[str, Any]) -> None:
         """Set what is the best, and train it on all rows, as `GridSearchCV` does."""
-        metric = self.refit if self.multimetric_ else "score"
-        if self.multimetric_ and self.refit is not False and not callable(self.refit):
+        refit: Any = self.refit
+        metric = refit if self.multimetric_ else "score"
+        if self.multimetric_ and refit is not False and not callable(refit):
             names = [name.removeprefix("rank_test_") for name in self.cv_results_ if name.startswith("rank_test_")]
             if metric not in names:
-                raise ValueError(f"refit must be False, a function or one of {names}, got {self.refit!r}")
-        if self.refit is False and self.multimetric_:
+                raise ValueError(f"refit must be False, a function or one of {names}, got {refit!r}")
+        if refit is False and self.multimetric_:
             return
-        if callable(self.refit):
-            self.best_index_ = int(self.refit(self.cv_results_))
+        if callable(refit):
+            best: Any = refit(self.cv_results_)
+            self.best_index_ = int(best)
         else:
             self.best_index_ = int(self.cv_results_[f"rank_test_{metric}"].argmin())
             self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
         self.best_params_ = self.cv_results_["params"][self.best_index_]
-        if self.refit is False:
+        if refit is False:
             return
-        best = candidates[self.best_index_][0]
         start = time.perf_counter()
-        self.best_estimator_ = _fit_alone(best, X, y, fit_params)
+        self.best_estimator_ = _fit_alone(candidates[self.best_index_][0], X, y, fit_params)
         self.refit_time_ = time.perf_counter() - start
         if hasattr(X, "columns") and hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
@@ -223,7 +225,7 @@ def _train_all(
 
     def keep(of_group: list[tuple[Candidate, int]], estimators: list[Any]) -> None:
         for (candidate, split), estimator in zip(of_group, estimators, strict=True):
-            fitted.setdefault((candidate.index, split), []).append(estimator)
+            fitted.setdefault((candidate.number, split), []).append(estimator)
 
     for group in groups.values():
         if group[0].before is None:
@@ -233,7 +235,7 @@ def _train_all(
             continue
         for split, (train, _) in enumerate(splits):
             of_group = [(candidate, split) for candidate in group]
-            before = clone(group[0].before)
+            before = unfitted(group[0].before)
             rows, targets = _safe_indexing(X, train), _safe_indexing(y, train)
             own = None if weight is None else weight[train]
             transformed, whole = before.fit_transform(rows, targets), [(np.arange(len(train)), None)] * len(splits)
@@ -255,7 +257,7 @@ def _train_all(
 
 def _train_group(of_group: list[tuple[Candidate, int]], X: Any, y: Any, weight: Any, splits: list[Any]) -> list[Any]:
     """Train candidates of one structure, each on the rows of its split."""
-    pattern = clone(of_group[0][0].network)
+    pattern = unfitted(of_group[0][0].network)
     data = pattern._validated(X, y, None, True)._replace(weight=weight)
     with jax.enable_x64(pattern._dtype == "float64"):
         trainings = []
@@ -269,7 +271,7 @@ def _train_group(of_group: list[tuple[Candidate, int]], X: Any, y: Any, weight: 
 def _fit_alone(candidate: Candidate, X: Any, y: Any, fit_params: dict[str, Any]) -> Any:
     """Fit one candidate as its estimator does."""
     if candidate.before is None:
-        return clone(candidate.network).fit(X, y, **fit_params)
-    before = clone(candidate.before)
-    network = clone(candidate.network).fit(before.fit_transform(X, y), y, **fit_params)
+        return unfitted(candidate.network).fit(X, y, **fit_params)
+    before = unfitted(candidate.before)
+    network = unfitted(candidate.network).fit(before.fit_transform(X, y), y, **fit_params)
     return candidate.fitted(before, network)

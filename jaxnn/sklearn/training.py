@@ -108,6 +108,10 @@ def train_by_epochs(
         return bool(rule.ended(report["loss"] if score is None else -report["score"]))
 
     made = objective_of(parameters, model, data, batch_size)
+
+    def scored(params: Params) -> Any:
+        return {} if score is None else {"score": score(params)}
+
     result = fit(
         made,
         make_optimizer(parameters),
@@ -120,7 +124,7 @@ def train_by_epochs(
         weight=data.weight,
         shuffle=parameters["shuffle"],
         callback=ended,
-        evaluate=None if score is None else lambda params: {"score": score(params)},
+        evaluate=scored,
         early_stopping=None if score is None else EarlyStopping("score", parameters["max_iter"] + 1, "max"),
         progress=bool(parameters["verbose"]),
     )
