@@ -1,8 +1,8 @@
 """Candidates of one structure, on several parts of the data, trained as one population."""
 
 import warnings
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -46,22 +46,53 @@ def train_members(trainings: Sequence[Training], data: Batch, pattern: NetworkEs
       pattern: the estimator that encoded the data.
     """
     first = trainings[0].network._parameters()
+    m, m_trained = len(data.x), int(trainings[0].rows.sum())
+    steps = -(-m_trained // batch_size_of(first["batch_size"], m_trained))
+    member, hyperparameters = _make_members(trainings, data, pattern)
+    fitted, late = {}, set()
+    for part in _parts(np.array([training.network._parameters()["learning_rate_init"] for training in trainings])):
+        rules = [trainings[i].network._parameters() for i in part]
+        ends = EachAtItsEnd(Tolerance([rule["tol"] for rule in rules], [rule["n_iter_no_change"] for rule in rules]))
+        population = fit_population(
+            member,
+            jax.tree.map(lambda leaf, of=part: leaf[of], hyperparameters),
+            data.x,
+            data.y,
+            epochs=first["max_iter"],
+            batch_size=None if steps == 1 else -(-m // steps),
+            shuffle="shared" if first["shuffle"] else None,
+            early_stopping=ends,
+            progress=bool(first["verbose"]),
+        )
+        late.update(part[ends.running].tolist())
+        fitted.update(zip(part.tolist(), _estimators([trainings[i] for i in part], population, pattern), strict=True))
+    if late:
+        warnings.warn(
+            f"{len(late)} of {len(trainings)} trainings have not converged after max_iter={first['max_iter']} epochs: "
+            "increase max_iter, or tol",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return [fitted[i] for i in range(len(trainings))]
+
+
+def _make_members(
+    trainings: Sequence[Training], data: Batch, pattern: NetworkEstimator
+) -> tuple[Callable[[PyTree], Member], PyTree]:
+    """Return the function that makes a member, and the hyperparameters of all, leaves (n, ...)."""
+    parameters_of = [training.network._parameters() for training in trainings]
     sizes = [_sizes(training.network, pattern) for training in trainings]
-    widest = tuple(int(width) for width in np.max(sizes, axis=0))
+    first, widest = parameters_of[0], tuple(int(width) for width in np.max(sizes, axis=0))
+    values = {name: np.array([parameters[name] for parameters in parameters_of]) for name in _TRACED}
     weights = [_weight(training, data, pattern) for training in trainings]
     distinct, of_member = np.unique(np.stack(weights), axis=0, return_inverse=True)
-    m, m_trained = len(data.x), int(trainings[0].rows.sum())
-    batch_size = batch_size_of(first["batch_size"], m_trained)
-    steps = -(-m_trained // batch_size)
-    starts = [_start(training.network, pattern, of_sizes) for training, of_sizes in zip(trainings, sizes, strict=True)]
-    values = {name: np.array([training.network._parameters()[name] for training in trainings]) for name in _TRACED}
-    varying = {name: array.astype(pattern._dtype) for name, array in values.items() if (array != array[0]).any()}
     strengths = [
-        training.network._parameters()["alpha"] / (batch_size_of(first["batch_size"], len(w)) * w.mean())
-        for training, w in zip(trainings, (w[w > 0] for w in weights), strict=True)
+        parameters["alpha"] / (batch_size_of(first["batch_size"], len(w)) * w.mean())
+        for parameters, w in zip(parameters_of, (w[w > 0] for w in weights), strict=True)
     ]
+    starts = [_start(training.network, pattern, of_sizes) for training, of_sizes in zip(trainings, sizes, strict=True)]
     hyperparameters = {
-        "varying": varying,
+        "varying": {name: a.astype(pattern._dtype) for name, a in values.items() if (a != a[0]).any()},
         "strength": np.array(strengths, pattern._dtype),
         "widths": np.array([of_sizes[1:-1] for of_sizes in sizes], np.int32),
         "seed": np.array([seed for _, seed in starts], np.int32),
@@ -87,35 +118,7 @@ def train_members(trainings: Sequence[Training], data: Batch, pattern: NetworkEs
         params = jax.tree.unflatten(structure, h["start"])
         return Member(made, make_optimizer(parameters), params, key, weight)
 
-    def train(part: np.ndarray) -> list[NetworkEstimator]:
-        rules = [trainings[i].network._parameters() for i in part]
-        ends = EachAtItsEnd(Tolerance([rule["tol"] for rule in rules], [rule["n_iter_no_change"] for rule in rules]))
-        population = fit_population(
-            member,
-            jax.tree.map(lambda leaf: leaf[part], hyperparameters),
-            data.x,
-            data.y,
-            epochs=first["max_iter"],
-            batch_size=None if steps == 1 else -(-m // steps),
-            shuffle="shared" if first["shuffle"] else None,
-            early_stopping=ends,
-            progress=bool(first["verbose"]),
-        )
-        late.update(part[ends.running].tolist())
-        return _estimators([trainings[i] for i in part], [sizes[i] for i in part], population, pattern)
-
-    late: set[int] = set()
-    fitted = {}
-    for part in _parts(values["learning_rate_init"]):
-        fitted.update(zip(part.tolist(), train(part), strict=True))
-    if late:
-        warnings.warn(
-            f"{len(late)} of {len(trainings)} trainings have not converged after max_iter={first['max_iter']} epochs: "
-            "increase max_iter, or tol",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    return [fitted[i] for i in range(len(trainings))]
+    return member, hyperparameters
 
 
 def _parts(rates: np.ndarray) -> list[np.ndarray]:
@@ -172,21 +175,23 @@ def _filled(leaves: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _estimators(
-    trainings: Sequence[Training], sizes: Sequence[Any], population: Population, pattern: NetworkEstimator
+    trainings: Sequence[Training], population: Population, pattern: NetworkEstimator
 ) -> list[NetworkEstimator]:
+    """Return the fitted estimators of members, with the params of networks of their own widths."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(population.params)]
     curves = np.stack([report["loss"] for report in population.history])
     learned = {name: value for name, value in vars(pattern).items() if name not in pattern.get_params(deep=False)}
     made = []
-    for i, (training, of_sizes) in enumerate(zip(trainings, sizes, strict=True)):
-        estimator = unfitted(training.network)
-        vars(estimator).update(learned)
-        coefs = [W[i].T[:n_in, :n_out] for W, n_in, n_out in zip(leaves[::2], of_sizes, of_sizes[1:], strict=False)]
-        biases = [b[i][:n] for b, n in zip(leaves[1::2], of_sizes[1:], strict=True)]
+    for i, training in enumerate(trainings):
+        sizes = _sizes(training.network, pattern)
+        Ws = [W[i, :n_out, :n_in] for W, n_in, n_out in zip(leaves[::2], sizes[:-1], sizes[1:], strict=True)]
+        bs = [b[i, :n_out] for b, n_out in zip(leaves[1::2], sizes[1:], strict=True)]
         n_iter = population.best_epoch[i] or 1
         curve = curves[:n_iter, i].tolist()
-        params = tuple(leaf for coef, b in zip(coefs, biases, strict=True) for leaf in (coef.T, b))
-        estimator._begin_training(of_sizes)
+        params = [leaf for pair in zip(Ws, bs, strict=True) for leaf in pair]
+        estimator = unfitted(training.network)
+        vars(estimator).update(learned)
+        estimator._begin_training(sizes)
         estimator._keep(Trained(params, n_iter, curve, curve[-1], []), int(training.rows.sum()))
         made.append(estimator)
     return made

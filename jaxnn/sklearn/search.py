@@ -82,7 +82,7 @@ class PopulationSearchCV(GridSearchCV):
         seeds: int = 1,
         random_state: int | np.random.RandomState | None = None,
         return_train_score: bool = False,
-        error_score: float | str = np.nan,
+        error_score: Any = np.nan,
         verbose: bool | int = 0,
     ):
         self.estimator = estimator

@@ -13,7 +13,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 ESTIMATORS = [
     MLPClassifier(max_iter=100),
     MLPClassifier(max_iter=100, solver="lbfgs"),
-    MLPClassifier(max_iter=100, early_stopping=True, n_iter_no_change=5),
     MLPClassifier(max_iter=100, solver="sgd", dtype="float64", init="he", activation="gelu"),
     MLPRegressor(max_iter=100),
     MLPRegressor(max_iter=100, solver="lbfgs", dtype="float64"),
