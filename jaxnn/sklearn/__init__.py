@@ -4,9 +4,14 @@ It needs scikit-learn, `pip install "jaxnn[sklearn]"`, and is imported only wher
 `from jaxnn.sklearn import MLPClassifier`.
 """
 
-from jaxnn.sklearn.classification import MLPClassifier
-from jaxnn.sklearn.logistic import LogisticRegression
-from jaxnn.sklearn.regression import MLPRegressor
-from jaxnn.sklearn.search import PopulationSearchCV
+try:
+    from jaxnn.sklearn.classification import MLPClassifier
+    from jaxnn.sklearn.logistic import LogisticRegression
+    from jaxnn.sklearn.regression import MLPRegressor
+    from jaxnn.sklearn.search import PopulationSearchCV
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("sklearn"):
+        raise
+    raise ImportError('scikit-learn is not installed: pip install "jaxnn[sklearn]"') from None
 
 __all__ = ["LogisticRegression", "MLPClassifier", "MLPRegressor", "PopulationSearchCV"]

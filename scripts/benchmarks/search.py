@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench search", description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=2, help="processes of GridSearchCV")
     parser.add_argument("--epochs", type=int, default=100, help="the most epochs of each training, max_iter")
-    parser.add_argument("--batch-size", type=int, default=32, help="examples of a batch")
+    parser.add_argument("--batch-size", type=int, default=16, help="examples of a batch")
     options = parser.parse_args(argv)
     if min(options.jobs, options.epochs, options.batch_size) < 1:
         parser.error("--jobs, --epochs and --batch-size must be at least 1")
