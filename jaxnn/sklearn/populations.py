@@ -177,7 +177,7 @@ def _filled(leaves: Sequence[np.ndarray]) -> np.ndarray:
 def _estimators(
     trainings: Sequence[Training], population: Population, pattern: NetworkEstimator
 ) -> list[NetworkEstimator]:
-    """Return the fitted estimators of members, with the params of networks of their own widths."""
+    """Return the fitted estimators of members, with params in the widths of each."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(population.params)]
     curves = np.stack([report["loss"] for report in population.history])
     learned = {name: value for name, value in vars(pattern).items() if name not in pattern.get_params(deep=False)}

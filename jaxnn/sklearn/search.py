@@ -31,8 +31,8 @@ class PopulationSearchCV(GridSearchCV):
 
     Folds are example weights of 0, so that all folds are one population, and classes are those of all rows. With one
     batch per epoch, a member is what `fit` makes of the rows of its fold, up to rounding. With more, an epoch has as
-    many updates as there; members share their batches, each leaves out the rows of its own test fold, and batches vary
-    in size by that.
+    many updates as one of `fit`; members share their batches, each leaves out the rows of its test fold, and batches
+    vary in size by that.
 
     In a pipeline, what comes before the network is fitted once for each fold, and there is one population for each
     fold, with the rows of that. L-BFGS and `early_stopping=True` are trained one by one, as by `GridSearchCV`.
