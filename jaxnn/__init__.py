@@ -10,7 +10,8 @@ What people type most is here; each package holds the rest of its family:
 - `jaxnn.train`: objectives, steps, epochs, `fit` and `fit_stream`, checkpoints, early stopping
 - `jaxnn.parallel`: meshes of devices, rows split over them, params whole on each or split
 - `jaxnn.population`: many trainings in one program, cross-validation, learning curves
-- `jaxnn.decoding`, `jaxnn.gradcheck`, `jaxnn.graph`, `jaxnn.plots`, `jaxnn.contrib`: imported when they are first used
+- `jaxnn.decoding`, `jaxnn.gradcheck`, `jaxnn.graph`, `jaxnn.contrib`: imported when they are first used
+- `jaxnn.plots` and `jaxnn.sklearn`, estimators in scikit-learn's interface: so are these, which need other packages
 """
 
 from importlib import import_module
@@ -59,7 +60,9 @@ from jaxnn.train import (
 )
 
 if TYPE_CHECKING:
-    from jaxnn import contrib, decoding, gradcheck, graph, plots
+    from jaxnn import contrib, decoding, gradcheck, graph
+    from jaxnn import plots as plots
+    from jaxnn import sklearn as sklearn
 
 __version__ = "0.1.0"
 
@@ -109,7 +112,6 @@ __all__ = [
     "optim",
     "optimizer",
     "parallel",
-    "plots",
     "population",
     "regularizers",
     "relu",
@@ -136,6 +138,6 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker would take every name for defined
 
     def __getattr__(name: str) -> Any:
-        if name in ("contrib", "decoding", "gradcheck", "graph", "plots"):
+        if name in ("contrib", "decoding", "gradcheck", "graph", "plots", "sklearn"):
             return import_module(f"jaxnn.{name}")
         raise AttributeError(f"module 'jaxnn' has no attribute {name!r}")

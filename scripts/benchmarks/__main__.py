@@ -9,6 +9,7 @@ BENCHMARKS = {
     "speed": "the same trainings with jaxnn and with other libraries: whole runs, first steps, steady steps, memory",
     "results": "what was published: trained with three seeds, the errors beside the published ones",
     "population": "one population with every plan: shared or separate batches, one or two devices, chunks",
+    "search": "a search over 64 candidates x 5 folds as one population, beside scikit-learn's GridSearchCV",
     "memory": "memory of a training step: hand-derived against automatic gradients, remat against caches",
     "bfloat16": "MNIST trained in float32, and with with_dtype in bfloat16 and float16: test accuracies over seeds",
     "stream": "training from a memory map, of floats and of bytes, against training on data in memory",

@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "plots": {"metrics", "models", "train"},
     "graph": set(),
     "functional": {"nn", "losses"},
+    "sklearn": {"contrib", "data", "models", "nn", "optim", "population", "regularizers", "train"},
 }
 # Pure ones only: no disk, clock, environment, network, global random numbers or logs, and nothing of the experiments'.
 OUTSIDE = {
@@ -70,8 +71,12 @@ DOORS = {
     "jaxnn/gradcheck/__main__.py": {"argparse", "json", "sys"},
     "jaxnn/gradcheck/pytest_plugin.py": {"pytest"},
 }
-# What warns: that a training diverged, that an epoch does not end.
-WARNS = {"jaxnn/validation.py": {"warnings"}}
+# What warns: that a training diverged or did not converge, that an epoch does not end.
+WARNS = {
+    "jaxnn/validation.py": {"warnings"},
+    "jaxnn/sklearn/populations.py": {"warnings"},
+    "jaxnn/sklearn/training.py": {"warnings"},
+}
 # What acts beyond arrays: files of the page and of networks, lines of code of a graph or a gradient, alarms, logs, and
 # the modules that the checker's command names.
 EFFECTS = {
@@ -83,9 +88,10 @@ EFFECTS = {
     "jaxnn/gradcheck/tracebacks.py": {"logging"},
     "jaxnn/models/storage.py": {"hashlib", "os", "pathlib", "safetensors"},
 }
-USES_OPTAX = {"optim", "train", "population", "contrib"}
+USES_OPTAX = {"optim", "train", "population", "contrib", "sklearn"}
+# Rooms in the interface of another library, which is imported with them alone; a search measures its time.
+ROOMS_OF_OTHERS = {"plots": {"matplotlib"}, "sklearn": {"sklearn", "scipy", "time"}}
 # What is imported only when it is asked for, and need not be installed.
-ROOM_OF = {"plots": {"matplotlib"}}
 OPTIONAL = {"jaxnn/graph/rendering/networkx.py": {"networkx"}}
 # What shows a training to a person.
 SHOWS = {"jaxnn/train/progress.py": {"tqdm"}}
@@ -110,7 +116,7 @@ def test_rooms_import_only_what_they_may():
 def test_rooms_are_pure():
     for path in SOURCES:
         outside = {name.split(".")[0] for name in imports(path)} - {"jaxnn"}
-        room = ({"optax"} if room_of(path) in USES_OPTAX else set()) | ROOM_OF.get(room_of(path), set())
+        room = ({"optax"} if room_of(path) in USES_OPTAX else set()) | ROOMS_OF_OTHERS.get(room_of(path), set())
         tables = (DOORS, OPTIONAL, EFFECTS, SHOWS, WARNS)
         named = {name for table in tables for name in table.get(source_name(path), ())}
         assert outside <= OUTSIDE | room | named, source_name(path)

@@ -183,7 +183,7 @@ DENSE, TANH = {"call": "dense", "args": [1], "kwargs": {}}, {"call": "tanh", "ar
         ({}, of_notes("output", {"list": []}), "damaged"),
         ({}, description("notes", {"dict": {}}), "was not written by these experiments: its notes lack 'output'"),
         ({}, description("notes", {"list": []}), "damaged"),
-        ({}, description("model", DENSE), "net.safetensors must be a model, got a network alone, as of a run of"),
+        ({}, description("model", DENSE), "must be None for a Layer, whose outputs have no meaning"),
         ({}, description("version", 2), "damaged.* version 2"),
     ],
 )
