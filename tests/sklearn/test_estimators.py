@@ -58,6 +58,7 @@ def test_classes_may_be_strings():
     assert strings.score(X, NAMES[Y]) == numbers.score(X, Y)
 
 
+@pytest.mark.full
 def test_sparse_rows_are_dense_ones():
     sparse = scipy.sparse.csr_array(np.where(X > 2, X, 0))
     dense, other = clone(SMALL).fit(sparse.toarray(), Y), clone(SMALL).fit(sparse, Y)
@@ -79,6 +80,7 @@ def test_data_frames_have_names():
         model.predict(frame[list("dcba")])
 
 
+@pytest.mark.full
 def test_pipeline_passes_data_frames_on():
     pipe = make_pipeline(StandardScaler(), clone(SMALL)).set_output(transform="pandas").fit(pd.DataFrame(X), Y)
     assert pipe[-1].feature_names_in_.tolist() == ["x0", "x1", "x2", "x3"] or pipe[-1].n_features_in_ == 4
@@ -95,12 +97,14 @@ def test_pickles_predict_the_same_and_hold_numpy_arrays(estimator):
     assert not hasattr(clone(restored), "coefs_") and clone(restored).get_params() == fitted.get_params()
 
 
+@pytest.mark.full
 def test_a_pickled_training_continues():
     model = clone(SMALL).fit(X, Y)
     restored = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(coefs(model.partial_fit(X, Y)), coefs(restored.partial_fit(X, Y)))
 
 
+@pytest.mark.representatives("adam")
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_partial_fits_are_epochs(solver):
     whole = clone(SMALL).set_params(solver=solver, tol=0, dropout_rate=0.2).fit(X, Y)
@@ -113,6 +117,7 @@ def test_partial_fits_are_epochs(solver):
     np.testing.assert_array_equal(coefs(whole.partial_fit(X, Y)), coefs(longer))
 
 
+@pytest.mark.full
 def test_first_partial_fit_takes_all_classes():
     first, rest = Y < 2, Y == 2
     model = clone(SMALL).partial_fit(X[first], NAMES[Y[first]], classes=NAMES)
@@ -124,6 +129,7 @@ def test_first_partial_fit_takes_all_classes():
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
 
 
+@pytest.mark.full
 def test_regressor_is_fitted_in_parts_too():
     whole = MLPRegressor((5,), max_iter=3, tol=0, random_state=0).fit(X, X[:, :2])
     parts = clone(whole)
@@ -150,6 +156,7 @@ def test_examples_of_weight_0_are_left_out():
         clone(SMALL).fit(X, Y, np.zeros(150))
 
 
+@pytest.mark.representatives("sgd")
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_weight_2_is_twice(solver):
     twice = np.arange(150) % 2 == 0
@@ -159,6 +166,7 @@ def test_weight_2_is_twice(solver):
     np.testing.assert_allclose(coefs(weighted), coefs(repeated), atol=1e-9)
 
 
+@pytest.mark.full
 def test_class_weights_are_example_weights():
     counted = np.arange(150) > 30
     x, y = X[counted], NAMES[Y[counted]]
@@ -171,6 +179,7 @@ def test_class_weights_are_example_weights():
     np.testing.assert_array_equal(coefs(balanced), coefs(clone(SMALL).fit(x, y, [share[name] for name in y])))
 
 
+@pytest.mark.full
 def test_several_labels_are_predicted_each():
     labels = np.stack([Y == 0, X[:, 0] > 6, X[:, 3] > 1], 1).astype(int)
     model = MLPClassifier((10,), solver="lbfgs", max_iter=300, random_state=0).fit(X, labels)
@@ -179,6 +188,7 @@ def test_several_labels_are_predicted_each():
     np.testing.assert_array_equal(model.predict(X), model.predict_proba(X) > 0.5)
 
 
+@pytest.mark.full
 def test_one_class_is_predicted():
     model = clone(SMALL).fit(X, np.full(150, "only"))
     assert set(model.predict(X)) == {"only"} and (model.predict_proba(X) == 1).all()
@@ -231,6 +241,7 @@ def test_invalid_parameters_raise_in_fit(parameters, message):
         model.fit(X, Y)
 
 
+@pytest.mark.full
 def test_early_stopping_returns_to_the_best_epoch():
     model = clone(SMALL).set_params(early_stopping=True, max_iter=40, n_iter_no_change=3, learning_rate_init=0.05)
     model.fit(X, Y)

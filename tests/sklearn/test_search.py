@@ -49,6 +49,7 @@ def test_members_are_what_single_fits_are():
     assert ours.classes_.tolist() == [0, 1, 2] and ours.n_features_in_ == 4
 
 
+@pytest.mark.full
 def test_members_end_when_single_fits_do():
     network = NETWORK.set_params(max_iter=200, tol=1e-2, n_iter_no_change=3)
     search = PopulationSearchCV(network, GRID, cv=3, refit=False)
@@ -63,6 +64,7 @@ def test_members_end_when_single_fits_do():
     assert expected.min() < expected.max() < 200  # each at its own end
 
 
+@pytest.mark.full
 def test_mini_batches_score_alike():
     """Batches are others: the scores of ten folds agree in the mean."""
     network = MLPClassifier((8,), max_iter=60, batch_size=16, learning_rate_init=0.01, random_state=0)
@@ -71,6 +73,7 @@ def test_mini_batches_score_alike():
     np.testing.assert_allclose(ours["mean_test_score"], theirs["mean_test_score"], atol=0.03)
 
 
+@pytest.mark.full
 def test_pipelines_are_fitted_per_fold():
     pipe = make_pipeline(StandardScaler(), MLPClassifier((6,), max_iter=15, batch_size=20, random_state=5))
     grid = {
@@ -85,6 +88,7 @@ def test_pipelines_are_fitted_per_fold():
     np.testing.assert_allclose(ours.predict_proba(pd.DataFrame(X)), theirs.predict_proba(pd.DataFrame(X)), atol=1e-12)
 
 
+@pytest.mark.full
 def test_structures_are_trained_in_groups():
     grid = [
         {"activation": ["tanh", "relu"], "alpha": [0.0, 0.1]},
@@ -97,6 +101,7 @@ def test_structures_are_trained_in_groups():
     assert ours.n_populations_ == 2  # two activations; the others one by one
 
 
+@pytest.mark.full
 def test_regressors_dropout_and_weights():
     x, y = load_diabetes(return_X_y=True)
     x, y, weight = x[:90] * 20, y[:90] / 100, np.random.default_rng(0).integers(0, 3, 90)
@@ -112,6 +117,7 @@ def test_regressors_dropout_and_weights():
     assert (ours.cv_results_["mean_test_score"][~without] != ours.cv_results_["mean_test_score"][without]).all()
 
 
+@pytest.mark.full
 def test_seeds_are_averaged():
     grid = {"alpha": [1e-4, 1.0]}
     search = PopulationSearchCV(NETWORK, grid, cv=3, seeds=2, scoring="neg_log_loss").fit(X, Y)
@@ -133,6 +139,7 @@ def test_random_search_draws_from_distributions():
     assert not hasattr(search, "best_estimator_") and search.best_params_ in search.cv_results_["params"]
 
 
+@pytest.mark.full
 def test_logistic_regression_is_searched_too():
     grid = {"C": [0.01, 1.0, 100.0]}
     groups = np.arange(150) % 5
@@ -142,6 +149,7 @@ def test_logistic_regression_is_searched_too():
     assert ours.n_populations_ == 0
 
 
+@pytest.mark.full
 def test_many_members_are_trained_in_parts(monkeypatch):
     """Which are of one size, filled up, and in an order that is undone."""
     rates = {"learning_rate_init": np.geomspace(1e-3, 1e-1, 7).tolist()}

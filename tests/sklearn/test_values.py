@@ -29,6 +29,7 @@ SOLVERS = [
 ]
 
 
+@pytest.mark.representatives("ten-sgd-0.1", "several-adam-1e-30-tanh-0.1", "two-lbfgs")
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: "-".join(map(str, s.values())))
 @pytest.mark.parametrize("labels", [Y, Y > 4, np.stack([Y > 4, Y % 2], 1).astype(int)], ids=["ten", "two", "several"])
 def test_classifier_takes_the_steps_of_scikit_learn(solver, labels):
@@ -64,6 +65,7 @@ def test_training_ends_when_scikit_learns_does():
     assert ours.best_loss_ == pytest.approx(theirs.best_loss_, rel=1e-10)
 
 
+@pytest.mark.full
 def test_early_stopping_holds_out_the_examples_of_scikit_learn():
     options = dict(hidden_layer_sizes=(9,), solver="sgd", learning_rate_init=0.2, random_state=1, early_stopping=True)
     ours = MLPClassifier(n_iter_no_change=4, validation_fraction=0.3, **options).fit(X, Y)
@@ -73,6 +75,7 @@ def test_early_stopping_holds_out_the_examples_of_scikit_learn():
     assert distance(ours, theirs) < 1e-10  # those of the best epoch
 
 
+@pytest.mark.representatives("balanced-two")
 @pytest.mark.parametrize("labels", [Y, np.where(Y > 4, "high", "low")], ids=["ten", "two"])
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
 def test_logistic_regression_has_the_optimum_of_scikit_learn(labels, class_weight):
