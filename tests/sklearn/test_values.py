@@ -29,7 +29,7 @@ SOLVERS = [
 ]
 
 
-@pytest.mark.representatives("ten-sgd-0.1", "several-adam-1e-30-tanh-0.1", "two-lbfgs")
+@pytest.mark.representatives("ten-sgd-0.1", "several-adam-1e-30-tanh-0.1", "two-lbfgs-identity-1.0")
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: "-".join(map(str, s.values())))
 @pytest.mark.parametrize("labels", [Y, Y > 4, np.stack([Y > 4, Y % 2], 1).astype(int)], ids=["ten", "two", "several"])
 def test_classifier_takes_the_steps_of_scikit_learn(solver, labels):
