@@ -51,7 +51,7 @@ def verdict(run, original):
 def test_repeat_matches_bit_for_bit_and_does_not_change_the_run(original, tmp_path, capsys):
     run, before = original, {path.name: path.read_bytes() for path in original.iterdir()}
     assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again")]) == 0
-    assert capsys.readouterr().out.endswith("\nmatched: all 4 files are identical\n")
+    assert capsys.readouterr().out.endswith("\nmatched: all 5 files are identical\n")
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
     (again,) = (tmp_path / "again").iterdir()
     for name in ("metrics.jsonl", "report.txt", "sweep.csv", "best.safetensors"):
@@ -83,7 +83,7 @@ def test_largest_difference_of_each_file_and_changed_environment_are_reported(ru
 
     change_json(run / "config.json", another)
     lines = verdict(matched=False)
-    assert lines[0] == "did not match: 1 of 5 files are identical"
+    assert lines[0] == "did not match: 2 of 6 files are identical"
     assert lines[1].startswith("  best.safetensors: 1 of 6 arrays, relative to their largest number: params/0/b by ")
     assert lines[2:4] == ["  metrics.jsonl: only in the repetition", f"  more.txt: only in {run}"]
     assert "worst:" in lines[4] and "best:" in lines[4]
@@ -105,7 +105,7 @@ def test_match_in_another_environment_reports_the_changes(run, verdict):
 
 
 def test_killed_run_is_compared_up_to_its_last_line(run, verdict):
-    for name in ("report.html", "report.txt", "timings.txt", "best.safetensors"):
+    for name in ("report.html", "report.txt", "timings.txt", "best.safetensors", "results.json"):
         (run / name).unlink()
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text(lines[0] + lines[1][:10])
@@ -129,7 +129,7 @@ def test_a_run_without_results_matches_nothing(run, verdict):
 def test_different_repetition_exits_with_status_1(run, tmp_path, capsys):
     (run / "sweep.csv").write_text("x")
     assert main.main(["repeat", str(run), "--runs-dir", str(tmp_path / "again"), "--no-compilation-cache"]) == 1
-    assert "\ndid not match: 3 of 4 files" in capsys.readouterr().out
+    assert "\ndid not match: 4 of 5 files" in capsys.readouterr().out
 
 
 @pytest.mark.full
