@@ -26,6 +26,7 @@ WEIGHTS = [None, RNG.uniform(size=M), RNG.integers(0, 3, M)]
 weights = pytest.mark.parametrize("weight", WEIGHTS, ids=["none", "fractions", "whole"])
 
 
+@pytest.mark.representatives("fractions")
 @weights
 def test_areas_are_scikit_learns(weight):
     for scores in (SCORES, SCORES[:, None], SCORES.astype(np.float32), np.stack([-SCORES, SCORES], 1)):

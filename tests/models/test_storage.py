@@ -137,6 +137,7 @@ MODELS = {
 }
 
 
+@pytest.mark.representatives("logistic", "several labels", "values", "words")
 @pytest.mark.parametrize("name", MODELS)
 def test_models_are_loaded_with_their_shapes_and_meaning(name, tmp_path):
     model, shape, names = MODELS[name]

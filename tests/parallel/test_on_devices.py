@@ -25,11 +25,14 @@ def run(*arguments):
     assert " passed" in done.stdout
 
 
+QUICK = [file for file in FILES if any(name in file for name in ("layers", "placement", "training"))]
+
+
 def test_a_case_of_each(full):
     """In one process, which imports JAX once; with --full, the tests below run all cases."""
     if full:
         pytest.skip("all cases run, file by file")
-    run(*FILES)
+    run(*QUICK)
 
 
 @pytest.mark.full

@@ -35,6 +35,7 @@ def assert_same(ours, theirs, atol):
         np.testing.assert_allclose(ours[name], values, atol=atol, err_msg=name)
 
 
+@pytest.mark.full
 def test_members_are_what_single_fits_are():
     """With one batch per epoch; the log of the likelihood shows differences that an accuracy hides."""
     options = dict(cv=3, scoring=["neg_log_loss", "accuracy"], refit="neg_log_loss", return_train_score=True)

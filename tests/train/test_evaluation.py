@@ -84,6 +84,7 @@ def test_outputs_of_other_kinds_have_a_loss_alone():
     assert [*jaxnn.train.evaluator(steps, x, y)(steps.init(KEY))] == ["dev_loss"]
 
 
+@pytest.mark.full
 def test_reports_of_each_training_have_it_and_curves_collect_it():
     model, y = CLASSIFIERS["binary"]
     objective = jaxnn.objective(model.network, model.loss)
