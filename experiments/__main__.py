@@ -11,6 +11,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _end(signum, frame):
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)  # a second one, between the line and the end, would print it again
     try:  # noqa: SIM105 (contextlib is slow to import, and until then no signal would be handled)
         sys.stdout.flush()
     except Exception:  # the signal may have come in the middle of a print
