@@ -77,9 +77,10 @@ class Saved(NamedTuple):
         Raises:
           ValueError: as `predict_proba`.
         """
-        labels = jax.tree.map(np.asarray, self._model().predict(self.params, self._standardized(x), self.stats))
-        named = self.class_names and _are_of_classes(*_shapes_of_outputs(self))
-        return np.asarray(self.class_names)[labels] if named else labels
+        model = self._model()
+        z = model.outputs(self.params, self._standardized(x), self.stats)
+        labels = jax.tree.map(np.asarray, model.labels(z))
+        return np.asarray(self.class_names)[labels] if self.class_names and _are_of_classes(z, labels) else labels
 
     def _model(self) -> Model:
         _MODEL.check("model", self.model)
@@ -330,7 +331,7 @@ _ARRAYS = Constraint(
 )
 
 
-def _are_of_classes(outputs: jax.ShapeDtypeStruct, labels: jax.ShapeDtypeStruct) -> bool:
+def _are_of_classes(outputs: Any, labels: Any) -> bool:
     """Return whether each label is one of k classes, for outputs (m, ..., k); else each output has its label."""
     return labels.ndim < outputs.ndim
 

@@ -13,6 +13,7 @@ from jaxnn.data.batches import Batch
 from jaxnn.data.examples import check_batch
 from jaxnn.data.weights import relative
 from jaxnn.losses.loss import Loss
+from jaxnn.metrics.inputs import share_of
 from jaxnn.metrics.regression import mean_absolute_error, r_squared
 from jaxnn.models.model import Model, shapes_of_params
 from jaxnn.nn.layer import Layer
@@ -85,7 +86,7 @@ def _measured(loss: Loss, z: Any, labels: Callable[[Array], Array], data: Batch)
     predicted, y = labels(z), data.y
     if jnp.issubdtype(predicted.dtype, jnp.integer):
         y = _as_labels(y, predicted, of_classes=predicted.ndim < z.ndim and z.shape[-1] > 1)
-        return {} if y is None else {"accuracy": _share_of(predicted == y, loss, z, data)}
+        return {} if y is None else {"accuracy": _counted_share(predicted == y, loss, z, data)}
     if predicted.ndim > 2 or predicted.reshape(len(y), -1).shape != y.reshape(len(y), -1).shape:
         return {}
     errors = {"mean_absolute_error": mean_absolute_error, "r_squared": r_squared}
@@ -106,12 +107,11 @@ def _as_labels(y: Array, predicted: Array, of_classes: bool) -> Array | None:
     return y if of_classes or not jnp.issubdtype(y.dtype, jnp.floating) else y > 0.5
 
 
-def _share_of(right: Array, loss: Loss, z: Array, data: Batch) -> Array:
+def _counted_share(right: Array, loss: Loss, z: Array, data: Batch) -> Array:
     """Return the weighted fraction of labels that are right, among those that count in the loss."""
     counts = None if loss.counts is None else loss.counts(z, data.y)
     weight = jnp.ones(len(right)) if data.weight is None else relative(data.weight)
-    weight = weight.reshape(-1, *[1] * (right.ndim - 1)).astype(jnp.result_type(float))
+    weight = jnp.broadcast_to(weight.reshape(-1, *[1] * (right.ndim - 1)), right.shape)
     if isinstance(counts, jax.Array) and counts.shape == right.shape:
         weight = jnp.where(counts > 0, weight, 0)
-    hit, total = jnp.where(right, weight, 0).sum(), jnp.broadcast_to(weight, right.shape).sum()
-    return jnp.where((hit == total) & (total > 0), 1, hit / total)  # XLA may multiply by a rounded reciprocal
+    return share_of(right.reshape(-1, 1), weight.reshape(-1))
