@@ -74,6 +74,7 @@ def test_elastic_is_smoothed_noise(sigma):
     np.testing.assert_allclose(elastic_deformation(34, sigma)(KEY, h, w), 34 * np.stack(smooth), atol=2e-5)
 
 
+@pytest.mark.full
 def test_elastic_has_the_stated_deviation():
     d = elastic_deformation(34, 4)(KEY, 300, 300)[:, 20:-20, 20:-20]
     assert d.std() == pytest.approx(34 / (2 * 4 * np.sqrt(3 * np.pi)), rel=0.05)

@@ -27,6 +27,7 @@ def test_shards_are_parts_of_the_rows_in_order(sizes):
     assert rows_of(laid)[shards.is_example.ravel()].tolist() == list(range(m))
 
 
+@pytest.mark.full
 @settings(max_examples=8, deadline=None)
 @given(SIZES, st.booleans())
 def test_an_epoch_has_every_example_once(sizes, shuffled):
@@ -78,6 +79,7 @@ def test_one_shard_changes_nothing():
     np.testing.assert_array_equal(losses(shards=1), losses())
 
 
+@pytest.mark.full
 def test_of_several_shards_each_draws_its_part():
     """Without updates, the mean over an epoch's batches is the objective of all data, with weights too."""
     params = MODEL.init(jax.random.key(0))
@@ -97,6 +99,7 @@ def test_without_a_shuffle_a_full_batch_is_that_of_all_rows():
     np.testing.assert_allclose(losses(shards=4, batch_size=None), losses(batch_size=None), rtol=1e-6)
 
 
+@pytest.mark.representatives("True")
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_make_epoch_is_fit(shuffle):
     optimizer = optax.sgd(0.1)

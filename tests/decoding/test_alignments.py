@@ -59,6 +59,7 @@ def test_greedy_is_the_collapsed_best_path(blank):
     assert listed(*greedy(z, blank=blank)) == [collapsed(one.argmax(1), blank) for one in z]
 
 
+@pytest.mark.full
 def test_what_is_beyond_a_length_has_no_influence():
     z = np.random.default_rng(0).normal(size=(3, 6, 4)).astype(np.float32)
     lengths, other = np.array([0, 3, 6]), z.copy()
@@ -68,7 +69,7 @@ def test_what_is_beyond_a_length_has_no_influence():
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.representatives("0-1-2")
+@pytest.mark.full
 @pytest.mark.parametrize(("blank", "n_steps", "k"), [(0, 5, 3), (1, 4, 4), (2, 6, 3), (0, 1, 2)])
 def test_a_wide_beam_has_the_probability_of_all_labels(x64, blank, n_steps, k):
     rng = np.random.default_rng(n_steps)
@@ -134,6 +135,7 @@ def test_impossible_classes_are_no_nan():
     np.testing.assert_allclose(np.exp(log_p[0]), [p, 1 - p, 0, 0], rtol=1e-6)
 
 
+@pytest.mark.full
 def test_one_program_for_all_lengths():
     traces = []
 

@@ -137,6 +137,7 @@ def test_samples_have_the_probabilities_of_the_network():
         np.testing.assert_allclose(counts, sharp[0][:, None] * sharp, atol=0.012)  # three standard errors
 
 
+@pytest.mark.full
 def test_top_k_draws_among_the_most_probable_alone():
     logits = jnp.tile(jnp.array([[0.0, 3.0, 1.0, 2.0]]), (500, 1))
     step = lambda carry, tokens: (carry, logits)  # noqa: E731
@@ -235,6 +236,7 @@ def test_near_zero_temperature_is_greedy(temperature):
     assert decoding.sample(step, (), logits, 3, key=KEY, temperature=temperature).tokens.tolist() == [[2, 2, 2]]
 
 
+@pytest.mark.full
 def test_of_equal_tokens_the_first_are_the_top_k():
     logits = jnp.tile(jnp.array([[1.0, 2.0, 1.0, 1.0, 2.0]]), (500, 1))
     step = lambda carry, tokens: (carry, logits)  # noqa: E731
@@ -370,6 +372,7 @@ def of_memory(path):
     return path == "[1]['key']['W']" or (path[3:6] == "[1]" and ("'key'" in path or "'value'" in path))
 
 
+@pytest.mark.full
 def test_the_memory_is_part_of_the_carry_only_if_there_is_one():
     translation = Translation("recurrent", None)
     carry, _ = decoding.read(translation.decoder, translation.params[1], PROMPT, memory=translation.memory)

@@ -32,6 +32,7 @@ def test_pytrees_and_integer_arguments():
     assert gradcheck.vjp(f, backward, params, jnp.array([0, 2, 2, 1, 3]))
 
 
+@pytest.mark.full
 def test_custom_jvp_and_rule():
     @jax.custom_jvp
     def cube(x):

@@ -137,6 +137,7 @@ def test_a_gradient_that_is_right_up_to_a_size_suggests_a_domain_of_every_argume
     assert check(not_far_out, **stated)
 
 
+@pytest.mark.full
 def test_a_gradient_that_is_wrong_at_ordinary_sizes_has_no_hint_of_a_domain():
     report = gradcheck.vjp(jnp.sin, lambda a, dy: (dy * (1 - a[0] ** 2 / 2),), X / 10, dtypes=("float32",))
     assert not report and not hints(report)

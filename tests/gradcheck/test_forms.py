@@ -175,6 +175,7 @@ def test_second_derivatives_of_a_rule_are_checked(second_order):
     assert gradcheck.custom(cube(second_order), lambda x: x**3, V, fast=True, order=1)
 
 
+@pytest.mark.full
 def test_a_rule_without_second_derivatives_is_noted():
     def halved(x):
         return jax.lax.while_loop(lambda a: jnp.abs(a).max() > 1e-3, lambda a: a / 2, x)

@@ -45,6 +45,7 @@ def test_a_gradient_that_overflows_in_half_precision_where_f_does_is_noted():
     assert [row.test_point for row in report.rows if row.text == NOT_FINITE] == ["at ±1e4, float16"]
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid:RuntimeWarning")
 def test_a_gradient_that_overflows_where_f_does_not_is_wrong():
     far = np.float16(1e4)

@@ -128,6 +128,7 @@ def test_undecided_if_autodiff_and_finite_differences_disagree():
     assert report and report.counts["note"]
 
 
+@pytest.mark.full
 def test_points_outside_the_domain_are_skipped():
     report = gradcheck.vjp(jnp.log, lambda args, dy: (dy / args[0],), jnp.abs(X) + 0.1)
     assert report

@@ -58,6 +58,7 @@ def test_a_factor_that_fits_one_size_alone_is_wrong(f):
     assert failing == {"batch 4 -> 9", "batch 4 -> 9, negated", "batch 4 -> 1", "batch 4 -> 1, negated"}
 
 
+@pytest.mark.full
 def test_another_gradient_under_vmap_is_wrong():
     def backward(args, dy):
         (x,) = map(only_float32, args)

@@ -169,6 +169,7 @@ def test_layers_by_named_scope_and_none_without():
             method()
 
 
+@pytest.mark.full
 def test_an_operation_belongs_to_the_layer_that_computes_it():
     """Layer normalization begins before it takes its params: what is normalized is not the dense layer's output."""
     network = jaxnn.chain(jaxnn.dense(4), jaxnn.chain(jaxnn.nn.layer_norm(), jaxnn.tanh()), jaxnn.dense(1))

@@ -60,6 +60,7 @@ def test_while_has_the_derivative_of_its_steps():
         graph.trace(f, limit=5)(1.0)
 
 
+@pytest.mark.full
 def test_vmap_is_a_composite_of_the_operations_on_the_batch():
     """Nested, in a scope, and under `jax.grad`; with the derivatives of the function without composites."""
 

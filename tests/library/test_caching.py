@@ -80,6 +80,7 @@ MEMBERS = {}
 TRAININGS = {"fit": fit, "skip": partial(fit, on_nan="skip"), "stream": fit_stream, "span": fit_in_row_space}
 
 
+@pytest.mark.full
 def test_equal_networks_with_statistics_are_traced_once(full):
     fit_with_statistics()
     TRACED.clear()
@@ -88,7 +89,7 @@ def test_equal_networks_with_statistics_are_traced_once(full):
     assert not TRACED
 
 
-@pytest.mark.representatives("fit", "stream")
+@pytest.mark.representatives("fit")
 @pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS)
 def test_equal_networks_objectives_and_optimizers_are_traced_once(train):
     train(new_objective(), jaxnn.optimizer("sgd", 0.1))

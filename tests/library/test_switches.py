@@ -395,13 +395,7 @@ def pairs():
 
 
 @pytest.mark.representatives(
-    "inf-traced_graph",
-    "logs-predictions",
-    "other_ways-predictions",
-    "strict-data_in_parts",
-    "strict-each_penalty",
-    "strict-predictions",
-    "transfers-fit_stream",
+    "inf-traced_graph", "logs-predictions", "strict-data_in_parts", "strict-predictions", "transfers-fit_stream"
 )
 @pytest.mark.parametrize(("values", "name"), list(pairs()))
 def test_runs_under_the_switch(values, name, caplog):

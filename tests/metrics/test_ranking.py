@@ -129,6 +129,7 @@ FUNCTIONS = {
 each = pytest.mark.parametrize("name", FUNCTIONS)
 
 
+@pytest.mark.representatives("roc", "top 2")
 @each
 def test_in_a_program_and_side_by_side(name):
     metric, scores, y = FUNCTIONS[name]
@@ -138,6 +139,7 @@ def test_in_a_program_and_side_by_side(name):
     np.testing.assert_allclose(got, [metric(s, y, WEIGHTS[1]) for s in members], rtol=1e-5)
 
 
+@pytest.mark.representatives("roc of classes", "precision", "top 2")
 @each
 def test_examples_of_weight_0_have_no_influence(name):
     metric, scores, y = FUNCTIONS[name]
@@ -159,6 +161,7 @@ def test_what_is_undefined_is_nan(name):
         assert np.isnan(metric(scores, np.zeros(M, int)))
 
 
+@pytest.mark.representatives("1e+30")
 @pytest.mark.parametrize("of_large", [1.0, 1e30])
 def test_many_examples_lose_no_digits(of_large):
     y = RNG.integers(0, 2, 300_000)

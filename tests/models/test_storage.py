@@ -73,7 +73,7 @@ def test_any_tree_of_arrays_is_loaded_as_it_was(params, tmp_path):
     assert [a.dtype for a in jax.tree.leaves(loaded)] == dtypes  # float64 too, which JAX alone would round
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trained():
     """A model with statistics, standardized inputs and named classes, and all that belongs to it."""
     x, y = np.random.default_rng(0).normal(3, 2, (40, 3)).astype(np.float32), np.arange(40) % 3
@@ -137,7 +137,7 @@ MODELS = {
 }
 
 
-@pytest.mark.representatives("logistic", "several labels", "values", "words")
+@pytest.mark.representatives("logistic", "words")
 @pytest.mark.parametrize("name", MODELS)
 def test_models_are_loaded_with_their_shapes_and_meaning(name, tmp_path):
     model, shape, names = MODELS[name]
@@ -152,6 +152,7 @@ def test_models_are_loaded_with_their_shapes_and_meaning(name, tmp_path):
     assert saved.predict(x).tolist() == expected.tolist()
 
 
+@pytest.mark.full
 def test_sequences_are_shapes_of_examples(tmp_path):
     batch = jaxnn.sequences.Sequences(jnp.ones((2, 5, 3)), jnp.array([5, 2]))
     network = jaxnn.chain(nn.recurrent(nn.gru_cell(4), "last"), jaxnn.dense(2))

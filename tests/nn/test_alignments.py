@@ -80,6 +80,7 @@ def test_one_query_after_another_is_all_at_once(x64):
     same((*one_by_one, summed), (y, dq, (dparams, dk, dv)), **TOLERANCE["float64"])
 
 
+@pytest.mark.full
 def test_a_query_that_sees_no_key_gives_zeros_and_passes_no_gradient():
     s, h, params = drawn(1, 2, 3)
     visible = jnp.array([[[False] * 3, [True, False, True]]])

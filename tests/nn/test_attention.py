@@ -65,6 +65,7 @@ def test_each_padded_sequence_is_one_of_its_length(causal, fill, x64):
     same(dparams, total, **TOLERANCE["float64"])
 
 
+@pytest.mark.full
 def test_a_causal_output_does_not_depend_on_what_follows(x64):
     layer, params = layer_and_params(causal=True)
     x = jnp.asarray(RNG.normal(size=(2, 5, 4)))
@@ -129,7 +130,7 @@ ATTENTIONS = {
 }
 
 
-@pytest.mark.representatives("blocks")
+@pytest.mark.full
 @pytest.mark.parametrize("name", ATTENTIONS)
 def test_nan_in_the_padding_of_queries_memory_and_cotangents_changes_nothing(name, x64):
     layer = ATTENTIONS[name]

@@ -90,7 +90,7 @@ def test_large_scores_neither_overflow_nor_lose_the_weights(dtype):
     np.testing.assert_array_equal(np.ravel(dk), 0)
 
 
-@pytest.mark.representatives("nan-True")
+@pytest.mark.full
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("fill", [0.0, np.nan])
 def test_a_layer_in_blocks_is_the_layer_without_them(causal, fill, x64):
@@ -125,7 +125,7 @@ def test_what_is_kept_grows_with_time_and_not_with_its_square():
     assert kept(plain, 200) > 2.5 * kept(plain, 100)
 
 
-@pytest.mark.representatives("True")
+@pytest.mark.full
 @pytest.mark.parametrize("causal", [False, True])
 def test_scratch_at_2048_times_is_below_that_of_all_pairs(causal):
     """Of forward and backward in one program; less than a tenth of the weights P alone."""

@@ -67,6 +67,7 @@ def test_a_last_batch_of_one_example_trains():
     np.testing.assert_allclose(stream.losses, result.losses, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_images_train_one_by_one():
     network = jaxnn.chain(batch_norm(), jaxnn.flatten(), jaxnn.dense(1))
     params, _ = network.init(KEY, (2, 2, 3))

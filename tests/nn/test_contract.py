@@ -100,7 +100,7 @@ def test_statistics_go_through_every_combinator(name):
     assert combine(probe()).observe(combine(probe()).forward(params, x, KEY)[1]) == ()
 
 
-@pytest.mark.representatives("chain", "repeat", "parallel")
+@pytest.mark.representatives("repeat")
 @combinators
 def test_rows_go_through_every_combinator_to_layers_across_alone(name):
     combine, _ = COMBINATORS[name]
@@ -454,7 +454,7 @@ ATTENTIONS = {
 }
 
 
-@pytest.mark.representatives("multi_head_attention_blocks")
+@pytest.mark.full
 @pytest.mark.parametrize("name", ATTENTIONS)
 def test_a_memory_of_no_times_is_one_of_which_nothing_is_seen(name):
     layer, x = ATTENTIONS[name], normal((3, 5, 4))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 N, N_IN, N_K, UNITS = 3, 2, 4, 3
 
 
-@pytest.mark.representatives("lstm-nan")
+@pytest.mark.full
 @pytest.mark.parametrize("fill", [0.0, np.nan])
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_decoder_is_its_loops(cell, fill, x64):

@@ -46,7 +46,7 @@ def test_a_weight_is_dropped_by_its_place_alone():
     np.testing.assert_array_equal(block, whole[:, :, 4:8, 9:13])
 
 
-@pytest.mark.representatives("3-True")
+@pytest.mark.full
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("block", [None, 1, 3, 16])
 def test_attention_with_dropped_weights_is_its_loops(block, causal, x64):

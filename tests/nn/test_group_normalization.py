@@ -26,6 +26,7 @@ def test_one_group_is_layer_normalization_over_places_and_channels():
     np.testing.assert_allclose(group_norm_forward(PARAMS, X[:, 0, 0], 1)[0], vectors, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.full
 def test_a_group_for_each_channel_is_instance_normalization():
     y = np.asarray(group_norm_forward(PARAMS, X, 4)[0], np.float64)
     np.testing.assert_allclose(y.mean((1, 2)), 0, atol=1e-6)

@@ -34,7 +34,7 @@ TOKENS = RNG.integers(0, VOCABULARY, (3, 10))
 infer, infer_piece = jax.jit(NETWORK.infer), jax.jit(nn.carried(NETWORK).infer)
 
 
-@pytest.mark.representatives("sizes2")
+@pytest.mark.full
 @pytest.mark.parametrize("sizes", [(10,), (1,) * 10, (4, 1, 1, 3, 1)])
 def test_pieces_are_the_whole(sizes):
     carry, outputs, at = nn.start_carry(NETWORK, PARAMS, 3, length=12), [], 0

@@ -379,7 +379,7 @@ def test_layer_second_call_does_not_trace(case, x64):
     assert len(traces) == 1
 
 
-@pytest.mark.representatives("elastic_net-float64")
+@pytest.mark.full
 @dtypes
 @regularizers
 def test_penalty_hand_is_autodiff(case, dtype, x64):

@@ -55,7 +55,7 @@ def padded_shape():
     return nn.Sequences(jax.ShapeDtypeStruct((T, N_IN), "float64"), jax.ShapeDtypeStruct((), "int32"))
 
 
-@pytest.mark.representatives("lstm")
+@pytest.mark.full
 @cells
 def test_a_sequence_is_run_step_by_step(cell, x64):
     layer, one = nn.recurrent(CELLS[cell]()), CELLS[cell]()
@@ -192,6 +192,7 @@ def test_gradients_at_all_times_are_those_of_autodiff(x64):
     assert sizes[0] < sizes[-1]
 
 
+@pytest.mark.full
 def test_a_cell_of_ones_own(x64):
     """One step and its backward: a leaky sum, s_t = w s_{t-1} + x_t."""
 
@@ -297,7 +298,7 @@ def test_params_and_inputs_of_different_dtypes(of_params, of_x, carried, x64):
         np.testing.assert_allclose(got.astype("float64"), one, rtol=4 * eps, atol=4 * eps)
 
 
-@pytest.mark.representatives("5-0-0", "5-3-0")
+@pytest.mark.representatives("5-0-0")
 @pytest.mark.parametrize(("m", "n_steps"), [(0, 5), (3, 0), (0, 0)])
 @pytest.mark.parametrize("length", [None, 5])
 def test_nothing_is_a_sequence_too(m, n_steps, length, monkeypatch):

@@ -44,7 +44,7 @@ def run(layer, params, batch, start, dy, dlast):
 
 
 # Every case of one shape, for two cells: further shapes are further programs.
-@pytest.mark.representatives("mixed-gru_after", "mixed-gru_before", "mixed-simple")
+@pytest.mark.representatives("mixed-gru_after")
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("case", [*sequence_cases()], ids=lambda case: case.name)
 def test_recurrence_is_its_loops(cell, case, x64):
@@ -72,6 +72,7 @@ def test_recurrence_is_its_loops(cell, case, x64):
     same(sum(dx.x for _, _, (_, (dx, _)) in results), jnp.asarray(dx), **TOLERANCE["float64"])
 
 
+@pytest.mark.representatives("lstm_without_the_future")
 @pytest.mark.parametrize("slip", [slip for slip in COURSE_SLIPS if slip.section_item == 15], ids=lambda slip: slip.name)
 def test_slip_15_is_another_gradient(slip, x64):
     """The library's gradient is the oracle's right one; the slip is neither."""
@@ -94,6 +95,7 @@ def test_slip_15_is_another_gradient(slip, x64):
         assert all(close) is is_right
 
 
+@pytest.mark.full
 def test_a_step_is_the_layer_of_one_time():
     params = nn.lstm_cell(3).init(jax.random.key(0), (2,))
     state, u = (jnp.ones((4, 3)), jnp.ones((4, 3))), jnp.ones((4, 12))

@@ -49,7 +49,7 @@ def test_training_in_pieces_is_that_of_a_chain():
          **TOLERANCE["float32"])  # fmt: skip
 
 
-@pytest.mark.representatives("recurrent")
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["recurrent", "transformer"])
 def test_pieces_are_the_whole(name):
     layer = {

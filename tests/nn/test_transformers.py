@@ -88,6 +88,7 @@ def test_a_block_is_its_formula(norm, memory, x64):
     np.testing.assert_allclose(y.x, np.where(within, expected, 0), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.full
 def test_a_skip_connection_leaves_lengths_as_they_are():
     layer = jaxnn.chain(nn.residual(nn.multi_head_attention(2)), nn.residual(nn.each_step(jaxnn.dense(4))))
     x = Sequences(jnp.ones((2, 5, 4)), jnp.array([5, 2]))

@@ -82,7 +82,7 @@ PLACES = {
 }
 
 
-@pytest.mark.representatives("inputs and targets on two devices", "another mesh that is stated")
+@pytest.mark.representatives("another mesh that is stated")
 @pytest.mark.parametrize("places", PLACES.values(), ids=PLACES)
 def test_a_training_lies_in_one_place(places):
     """That of the mesh, of the data or of the params, in this order; all else is sent there."""
@@ -187,7 +187,7 @@ def test_optimizers_of_other_states(transform):
     np.testing.assert_allclose(found.losses, fit(network=PLAIN, optimizer=transform, batch_size=None).losses, **CLOSE)
 
 
-@pytest.mark.representatives("explicit")
+@pytest.mark.full
 @kinds
 def test_a_stream(kind):
     """Also where the rows of a batch cannot be split into equal parts."""

@@ -104,6 +104,7 @@ def test_members_drop_their_own_units():
         assert_same(whole.member(i).losses, alone(i, member=dropping, epochs=2).losses)
 
 
+@pytest.mark.full
 def test_measurements_are_per_member(population):
     last = population.history[-1]
     np.testing.assert_array_equal(last["rate"], GRID["learning_rate"].astype(np.float32))

@@ -40,13 +40,11 @@ QUICK = [
 
 
 @pytest.mark.parametrize("name", QUICK)
-@pytest.mark.parametrize(
-    "estimator", [MLPClassifier(max_iter=3), MLPRegressor(max_iter=3)], ids=lambda e: type(e).__name__
-)
-def test_quick_check_of_scikit_learn(estimator, name):
-    checks_of(estimator)[name]()
+def test_quick_check_of_scikit_learn(name):
+    checks_of(MLPClassifier(max_iter=3))[name]()
 
 
+@pytest.mark.representatives("estimator1")
 @pytest.mark.parametrize("estimator", [MLPClassifier(solver="lbfgs"), LogisticRegression(), MLPRegressor(max_iter=20)])
 def test_weights_are_repetitions(estimator):
     checks_of(estimator)["check_sample_weight_equivalence_on_dense_data"]()

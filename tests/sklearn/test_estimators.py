@@ -104,7 +104,7 @@ def test_a_pickled_training_continues():
     np.testing.assert_array_equal(coefs(model.partial_fit(X, Y)), coefs(restored.partial_fit(X, Y)))
 
 
-@pytest.mark.representatives("adam")
+@pytest.mark.full
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_partial_fits_are_epochs(solver):
     whole = clone(SMALL).set_params(solver=solver, tol=0, dropout_rate=0.2).fit(X, Y)
@@ -156,7 +156,7 @@ def test_examples_of_weight_0_are_left_out():
         clone(SMALL).fit(X, Y, np.zeros(150))
 
 
-@pytest.mark.representatives("sgd")
+@pytest.mark.full
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_weight_2_is_twice(solver):
     twice = np.arange(150) % 2 == 0

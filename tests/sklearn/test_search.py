@@ -132,6 +132,7 @@ def test_seeds_are_averaged():
     assert search.best_estimator_.random_state == 5
 
 
+@pytest.mark.full
 def test_random_search_draws_from_distributions():
     distributions = {"learning_rate_init": scipy.stats.loguniform(1e-4, 1e-1), "hidden_layer_sizes": [(3,), (5,)]}
     search = PopulationSearchCV(NETWORK, distributions, n_iter=4, random_state=0, cv=2, refit=False).fit(X, Y)

@@ -32,6 +32,7 @@ def assert_equal(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.full
 def test_the_params_are_those_of_the_best_report():
     """The noisy labels are overfitted, so the best dev loss is not the last."""
     whole = [report["dev_loss"] for report in fit().history]

@@ -62,6 +62,7 @@ def test_targets_that_are_probabilities_are_labels():
     assert jaxnn.train.evaluator(of_classes, X, np.eye(5, dtype=np.float32)[y])(params)["dev_accuracy"] == expected
 
 
+@pytest.mark.full
 def test_labels_that_do_not_count_in_the_loss_are_left_out():
     network = nn.each_step(jaxnn.dense(3))
     loss = jaxnn.softmax_cross_entropy(class_weights=[1.0, 5.0, 1.0], ignore=-1)
@@ -106,6 +107,7 @@ def test_reports_of_each_training_have_it_and_curves_collect_it():
     assert float(evaluate(fit.params)["dev_loss"]) == pytest.approx(min(fit.curves["dev_loss"]), rel=1e-6)
 
 
+@pytest.mark.full
 def test_statistics_of_training_are_used():
     network = jaxnn.chain(jaxnn.dense(4), nn.batch_norm(), jaxnn.dense(2))
     model = jaxnn.Model(network, (3,), *jaxnn.models.feedforward.OUTPUTS["softmax"])

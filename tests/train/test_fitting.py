@@ -119,6 +119,7 @@ def test_full_batch_is_one_batch_in_order():
     assert_close(fit(epochs=3).params, fit(epochs=3, batch_size=7).params)
 
 
+@pytest.mark.full
 def test_weights_count_examples():
     """An example of weight 2 counts twice, and one of weight 0 not at all."""
     batch = data(4)

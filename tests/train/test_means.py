@@ -84,6 +84,7 @@ def test_mean_over_positions_counts_each_of_them(weight, x64):
     np.testing.assert_allclose(jaxnn.objective(network, loss).evaluate((), (), batch), expected, **TOLERANCE["float64"])
 
 
+@pytest.mark.full
 def test_terms_that_count_0_change_nothing_exactly():
     """With any targets there, also NaN and inf: losses and gradients are the same to the last bit."""
     counts = jnp.asarray(RNG.uniform(size=(M, T)) < 0.5)

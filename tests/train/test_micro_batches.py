@@ -126,6 +126,7 @@ def test_parts_and_a_carry_exclude_each_other():
         jaxnn.objective(NETWORK, jaxnn.softmax_cross_entropy(), micro_batches=0)
 
 
+@pytest.mark.representatives("1e+38-activations-1-hand")
 @pytest.mark.parametrize("way", ["hand", "auto"])
 @pytest.mark.parametrize(("large", "what", "layer"), [(1e38, "activations", 1), (1e30, "activations", 3)])
 def test_a_divergence_names_the_micro_batch(large, what, layer, way):
@@ -142,6 +143,7 @@ def test_a_divergence_names_the_micro_batch(large, what, layer, way):
     assert found.divergence[:5] == (0, what, layer, 3, f"params[{layer - 1}], micro-batch 2")
 
 
+@pytest.mark.full
 def test_a_divergence_in_a_copy_of_a_micro_batch():
     copies = jaxnn.repeat(jaxnn.residual(jaxnn.dense(5)), 3)
     network = jaxnn.chain(copies, jaxnn.dense(3))

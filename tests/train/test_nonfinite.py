@@ -70,6 +70,7 @@ def test_training_with_skipped_steps_equals_training_without_them(loss, gradient
         np.testing.assert_allclose([r["loss"] for r in result.history], losses.reshape(4, 3).mean(axis=1), rtol=1e-5)
 
 
+@pytest.mark.full
 def test_the_same_by_default_stops():
     with pytest.warns(jaxnn.train.DivergenceWarning):
         result = fit(failing(), on_nan="stop")

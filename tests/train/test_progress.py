@@ -46,6 +46,7 @@ def last_bar(text):
     return int(done), int(total), dict(re.findall(r"(\w+)=([-\w.+]+)", bar))
 
 
+@pytest.mark.representatives("one")
 @pytest.mark.parametrize("train", [one, stream, many])
 def test_the_bar_shows_the_last_report_and_changes_nothing(train, capfd):
     plain = train()
@@ -81,6 +82,7 @@ def test_a_resumed_training_begins_at_its_epoch(capfd):
     assert "2/4" in shown[0] and "4/4" in shown[-1]
 
 
+@pytest.mark.full
 def test_members_that_diverged_are_left_out_of_the_mean(capfd):
     def member(h):
         loss = jaxnn.objective(MODEL.network, jaxnn.squared_error())

@@ -89,6 +89,7 @@ def fit(**given):
     return jaxnn.fit(OBJECTIVE, SGD, PARAMS, X, Y, **given)
 
 
+@pytest.mark.full
 def test_fit_averages_over_the_epoch_with_decay_1():
     """All examples of the last epoch, each once; the padding of its last batch does not count."""
     result = fit(stats_decay=1.0)

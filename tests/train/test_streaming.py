@@ -650,6 +650,7 @@ def test_groups_are_the_batches_in_a_row_of_one_length():
             assert_equal(jax.tree.map(lambda a, i=i: a[i], group.x), expected)
 
 
+@pytest.mark.full
 def test_a_program_is_compiled_for_each_number_of_times_and_no_more():
     traces = []
 

@@ -83,6 +83,7 @@ def swept_run(table, tmp_path_factory):
     return folder
 
 
+@pytest.mark.full
 def test_predictions_of_a_sweep_are_those_of_numpy(swept_run, tmp_path, capsys):
     rows = [*rows_of_sites()[:50], *NEW]
     capsys.readouterr()

@@ -286,6 +286,7 @@ def test_a_convolutional_network_of_keras_by_its_layers(keras, import_, folder, 
     agree(outputs(network, IMAGES), net(IMAGES))
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 def test_branches_of_keras_are_numbered_by_depth(keras, folder, capsys):
     L, start = keras.layers, keras.Input((5, 4, 2))

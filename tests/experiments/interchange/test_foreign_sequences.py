@@ -306,6 +306,7 @@ def test_what_keras_has_besides_is_one_line(keras, folder, capsys, no_rank_promo
     assert (out, err.count("\n")) == ("", 1)
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 def test_words_that_are_hidden_from_a_recurrence_are_an_error(keras, folder, capsys, no_rank_promotion_rule):
     L = keras.layers

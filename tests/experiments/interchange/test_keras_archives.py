@@ -132,6 +132,7 @@ def test_what_is_not_read_is_one_line(folder, capsys, config, message):
     assert (out, err.count("\n")) == ("", 1)
 
 
+@pytest.mark.full
 def test_weights_that_do_not_fit_the_layers(keras, folder, capsys):
     L = keras.layers
     keras.Sequential([keras.Input((4,)), L.Dense(3), L.Dense(2)]).save("net.keras")

@@ -178,6 +178,7 @@ def test_damage_of_a_file_is_an_error_or_other_numbers(tmp_path, form, name):
     assert errors > 7
 
 
+@pytest.mark.full
 def test_a_repeated_layer_is_unfolded():
     from experiments.interchange.layers import layers_of
 

@@ -52,6 +52,7 @@ def test_weights_are_stored_by_their_values_not_by_their_memory(tmp_path):
     np.testing.assert_array_equal(load_network(path).params[0]["W"], W)
 
 
+@pytest.mark.full
 def test_a_scanned_network_is_stored_layer_by_layer(tmp_path, monkeypatch):
     """So a file is the same, scanned or not."""
     spec = NetworkSpec((2,) * 70, "tanh")
@@ -244,6 +245,7 @@ def test_convolutional_round_trip(convolutional, tmp_path):
     assert sorted(read(path)[1]) == ["params/0/K", "params/0/b", "params/3/W", "params/3/b"]
 
 
+@pytest.mark.full
 def test_the_deepest_network_of_a_run_may_be_of_any_kind(convolutional, stored, tmp_path):
     spec = NetworkSpec((2, 3, 3, 2))
     params = spec.model().init(jax.random.key(0))

@@ -13,6 +13,7 @@ def test_width_is_the_rule(levels, width):
     assert tables.embedding_width(levels) == width == min(50, round(1.6 * np.exp(0.56 * np.log(levels))))
 
 
+@pytest.mark.full
 def test_numbers_and_rows_of_tables_are_side_by_side():
     levels = (5, 60)
     network = jaxnn.chain(*tables.embed_categories(levels), jaxnn.dense(3))

@@ -228,6 +228,7 @@ def test_a_convolutional_run_is_resumed_bit_for_bit(convolutional_run, data_dir,
     assert compare(convolutional_run, run).different == {}
 
 
+@pytest.mark.full
 def test_maps_and_saliency_are_those_of_the_network():
     """Against loops of NumPy, and against differences of the network's outputs."""
     nn, random = jaxnn.nn, np.random.default_rng(0)

@@ -43,6 +43,7 @@ def test_goal_that_is_left_again_is_not_reached(monkeypatch):
     assert result.reached is None
 
 
+@pytest.mark.full
 def test_costs_and_paths_are_those_of_the_closed_form():
     """J(v) = J* + (v - v*)ᵀ H (v - v*)/2 along v - v* := (1 - rate H)ᵗ (v - v*), H the curvature."""
     for problem, rate in zip(optimizers.lines(30), (0.004, 0.3), strict=True):

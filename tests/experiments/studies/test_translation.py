@@ -164,6 +164,7 @@ def test_a_sentence_is_translated_alone_as_among_others(translator):
         assert networks.translate(translator, english[i : i + 1], 2, 0.6) == together[i : i + 1]
 
 
+@pytest.mark.full
 def test_the_alignment_is_what_the_output_depends_on(translator):
     """Rows add up to 1; a source whose last place the decoder does not see at all is the same without it."""
     network, params, fitted, _ = translator
