@@ -24,7 +24,7 @@ IMAGES = {
 }
 
 
-@pytest.mark.representatives("tiny")
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["tiny", "mnist", "course", "deep-64"])
 def test_mean_loss_agrees_with_jaxnn(name):
     workload = WORKLOADS[name]

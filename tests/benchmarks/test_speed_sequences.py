@@ -91,7 +91,7 @@ def test_outputs_are_those_of_numpy(library, name, no_rank_promotion_rule):
     assert mean_loss(workload, [np.asarray(a) for a in params], x, y) > 0
 
 
-@pytest.mark.representatives("lstm-layer")
+@pytest.mark.full
 @pytest.mark.parametrize("name", SMALL)
 def test_mean_loss_of_sequences_agrees_with_jaxnn(name):
     workload, rng = FEW[name], np.random.default_rng(1)

@@ -102,6 +102,7 @@ def test_in_float64_the_iterates_agree_to_the_last_digits():
         assert_same(short, long, 1e-11)
 
 
+@pytest.mark.full
 def test_one_example():
     assert_same(*both(X[:1], Y[:1]))
 

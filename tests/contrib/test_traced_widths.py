@@ -101,6 +101,7 @@ def test_one_width_is_that_of_every_layer():
     jax.tree.map(np.testing.assert_array_equal, each, one)
 
 
+@pytest.mark.full
 def test_layers_without_params_may_differ():
     """A network with dropout has the arrays of one without."""
     narrow, params = jaxnn.mlp(NARROW), wide(dropout_rate=0.2).init(jax.random.key(0))

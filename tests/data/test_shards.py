@@ -75,6 +75,7 @@ def losses(optimizer=None, **plan):
     return jaxnn.fit(OBJECTIVE, optimizer or optax.sgd(0.1), MODEL.init(jax.random.key(0)), X, Y, **plan).losses
 
 
+@pytest.mark.full
 def test_one_shard_changes_nothing():
     np.testing.assert_array_equal(losses(shards=1), losses())
 

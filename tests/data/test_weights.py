@@ -280,6 +280,7 @@ def test_gradients_with_respect_to_weights_are_those_of_the_mean():
     np.testing.assert_allclose(jax.grad(value)(WEIGHT), (losses - mean) / WEIGHT.sum(), rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.full
 def test_a_total_is_scaled_with_its_weights():
     batch = [jaxnn.Batch(jnp.asarray(X), jnp.asarray(Y), jnp.asarray(s * WEIGHT), s * 40.0) for s in (1, 2.0**120)]
     one, other = (OBJECTIVE.value_and_grad(START, b) for b in batch)

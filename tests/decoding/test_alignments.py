@@ -106,7 +106,7 @@ def by_loops(z, width, blank):
     return {prefix: sum(both) for prefix, both in beginnings.items()}
 
 
-@pytest.mark.representatives("2")
+@pytest.mark.full
 @pytest.mark.parametrize("width", [1, 2, 5])
 def test_a_narrow_beam_is_that_of_dictionaries(x64, width):
     z = 2 * np.random.default_rng(width).normal(size=(6, 12, 4))
@@ -127,6 +127,7 @@ def test_the_probability_of_the_best_labels_is_that_of_the_loss(x64):
     np.testing.assert_allclose(log_p[:, 0], -jax.jit(jaxnn.losses.ctc_value)(z, best), rtol=1e-10)
 
 
+@pytest.mark.full
 def test_impossible_classes_are_no_nan():
     z = jnp.array([[[0.0, -jnp.inf, 1.0], [-jnp.inf, 0.0, -jnp.inf]]])
     labels, lengths, log_p = beam(z, width=4)

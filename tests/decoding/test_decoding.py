@@ -44,7 +44,7 @@ def decode(decoder, **options):
     return jax.jit(lambda: decoder(*start(), **options))()
 
 
-@pytest.mark.representatives("None", "2")
+@pytest.mark.representatives("2")
 @pytest.mark.parametrize("end", [None, 1, 2, 3])
 def test_greedy_is_a_loop_over_whole_prefixes(end):
     found = decode(decoding.greedy, n_steps=5, end=end)
@@ -153,6 +153,7 @@ def test_top_k_draws_among_the_most_probable_alone():
     )
 
 
+@pytest.mark.full
 def test_longer_samples_begin_as_shorter_ones():
     short, long = (decode(decoding.sample, n_steps=n, key=KEY).tokens for n in (3, 6))
     np.testing.assert_array_equal(long[:, :3], short)

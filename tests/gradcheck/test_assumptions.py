@@ -208,7 +208,7 @@ def attention_weights(s, mask):
     return jax.nn.softmax(s + mask, -1)
 
 
-@pytest.mark.representatives("1.1")
+@pytest.mark.full
 @pytest.mark.parametrize("factor", [1.0, 1.1])
 def test_a_mask_of_infinities_is_a_constant(factor):
     mask = np.where(np.tril(np.ones((4, 4))) > 0, 0, -np.inf).astype(np.float32)

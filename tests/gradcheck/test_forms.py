@@ -191,6 +191,7 @@ def test_the_value_of_the_forward_is_compared():
     assert [row.test_point for row in report.rows if row.status == "fail"] == ["value of the rule's forward"]
 
 
+@pytest.mark.full
 def test_tangents_in_forward_mode_are_compared():
     g = jax.custom_jvp(lambda x: (x, 2 * x))
     g.defjvp(lambda p, t: (g(*p), (t[0], 2 * t[0])))

@@ -28,6 +28,7 @@ def right():
     return gradcheck.vjp(dense, dense_backward, X, W, B)
 
 
+@pytest.mark.full
 def test_a_right_backward_passes_everywhere(right):
     assert right
     assert right.raise_if_failed() is right
@@ -82,6 +83,7 @@ def flowing(report):
     return " ".join(str(report).split())
 
 
+@pytest.mark.full
 def test_the_worst_element_is_named():
     def one_wrong(args, dy):
         dx = 2 * args[0] * dy

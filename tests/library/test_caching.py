@@ -100,6 +100,7 @@ def test_equal_networks_objectives_and_optimizers_are_traced_once(train):
     assert again == []
 
 
+@pytest.mark.full
 def test_another_strength_or_rate_is_another_program():
     losses = {
         (strength, rate): fit(new_objective(strength), jaxnn.optimizer("sgd", rate)).losses[-1]

@@ -10,6 +10,7 @@ from tests.helpers.programs import TOLERANCE
 RNG = np.random.default_rng(0)
 
 
+@pytest.mark.representatives("0.1")
 @pytest.mark.parametrize("weight", [0.1, 1.0, 4.0])
 def test_positive_weight_multiplies_the_term_of_positive_labels(weight, x64):
     z, y = RNG.normal(size=(6, 3)) * 4, RNG.uniform(size=(6, 3))

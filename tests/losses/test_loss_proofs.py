@@ -103,7 +103,7 @@ def test_loss_numerical_float64(case, x64):
     check_grads(value, (floats,), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.representatives("squared_error", "softmax_cross_entropy")
+@pytest.mark.representatives("squared_error")
 @losses
 def test_loss_is_per_example(case):
     """Example i's terms, counts and gradient do not depend on the other examples; jit = eager, vmap = loop."""

@@ -87,6 +87,7 @@ def test_scores_that_tie_share_the_slope():
         np.testing.assert_allclose(slope, expected, rtol=1e-6)
 
 
+@pytest.mark.full
 def test_each_position_of_a_sequence_is_a_row(x64):
     z, y = RNG.normal(size=(4, 5, 3)) * 2, RNG.integers(0, 3, (4, 5))
     for labels in (y, y[..., None], y.astype(np.uint8)):

@@ -46,6 +46,7 @@ def test_positive_weight_multiplies_the_term_of_the_smoothed_label(weight, x64):
     np.testing.assert_allclose(loss.gradient(Z, BITS), (1 - y) * p - weight * y * (1 - p), **TOLERANCE["float64"])
 
 
+@pytest.mark.full
 def test_class_weights_and_ignored_labels_count_as_without_smoothing(x64):
     """The mean is Σ c_y L' / Σ c_y, with L' of the smoothed label; an ignored one changes nothing."""
     y, weights = np.array([0, 2, -1, 1, 2, -1]), np.array([1.0, 2.0, 4.0])
@@ -81,7 +82,7 @@ def test_no_smoothing_adds_nothing_to_the_program(name):
         assert of_zero == plain  # the pure functions themselves
 
 
-@pytest.mark.representatives("softmax")
+@pytest.mark.full
 @pytest.mark.parametrize("name", MAKERS)
 def test_smoothing_may_be_traced(name):
     """Also if it is 0, and outputs are so extreme that even labels would have infinite loss."""

@@ -62,6 +62,7 @@ def test_two_probabilities_rank_as_the_logits_that_they_come_from(shift):
         np.testing.assert_allclose(compiled(metrics.average_precision)(scores, Y), expected, rtol=1e-6)
 
 
+@pytest.mark.full
 def test_no_area_is_above_1():
     for seed in range(50):
         weight = np.random.default_rng(seed).uniform(size=M)
@@ -86,6 +87,7 @@ def test_areas_of_classes_are_scikit_learns_means(weight):
     np.testing.assert_allclose(metrics.average_precision(PROBABILITIES, CLASSES, weight), expected, rtol=1e-5)
 
 
+@pytest.mark.full
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(-3, 3), st.booleans(), st.integers(0, 3)), min_size=2, max_size=8))
 def test_the_area_is_the_share_of_pairs(rows):

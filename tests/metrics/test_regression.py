@@ -63,6 +63,7 @@ def test_differences_of_large_numbers_are_those_of_numpy():
     )
 
 
+@pytest.mark.full
 def test_r_squared_of_a_constant():
     """As scikit-learn: 1 for perfect predictions, else 0; also for one whose mean is rounded, where that one is not."""
     constant = np.full(7, 0.5)

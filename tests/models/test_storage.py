@@ -41,7 +41,7 @@ NETWORKS = {
 FILE = "a b.safetensors"
 
 
-@pytest.mark.representatives("repeat", "scanned")
+@pytest.mark.representatives("repeat")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_was_saved_is_loaded(name, tmp_path):
     network = NETWORKS[name]

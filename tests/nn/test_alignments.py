@@ -34,6 +34,7 @@ def by_loops(params, s, h, visible, dy):
     return y, {"query": {"W": dW_q}, "key": {"W": dW_k}, "score": {"W": dw[None]}}, (ds, dk + dv)
 
 
+@pytest.mark.representatives("50")
 @pytest.mark.parametrize("elements", [1, 50, 2**22])
 def test_additive_attention_is_its_loops(elements, monkeypatch, x64):
     """All queries at once, or in pieces of some and of one."""
@@ -60,6 +61,7 @@ def test_what_is_beyond_a_length_changes_nothing(fill, x64):
     np.testing.assert_array_equal(np.where(seen[..., None], 0, dh.x), 0)
 
 
+@pytest.mark.full
 def test_one_query_after_another_is_all_at_once(x64):
     """A decoder multiplies the keys by W_k once, and its shares of dk and dv are added."""
     s, h, params = drawn(2, 5, 6)

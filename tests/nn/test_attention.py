@@ -189,7 +189,7 @@ def test_what_does_not_fit_raises_in_one_line(call, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.representatives("options1")
+@pytest.mark.full
 @pytest.mark.parametrize("options", [{}, {"causal": True}, {"block": 2}])
 def test_no_example_has_no_output(options):
     layer = nn.multi_head_attention(2, **options)

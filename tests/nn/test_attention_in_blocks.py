@@ -46,7 +46,7 @@ def test_attention_in_blocks_is_its_loops(case, block, x64):
     same(got, [in_heads(a, case.heads) for a in expected], **TOLERANCE["float64"])
 
 
-@pytest.mark.representatives("13-13-4-True")
+@pytest.mark.full
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("queries", "keys", "block"), [(13, 13, 4), (13, 13, 5), (7, 13, 4), (13, 7, 3), (11, 11, 11)])
 def test_attention_in_blocks_is_that_at_once(queries, keys, block, causal, x64):

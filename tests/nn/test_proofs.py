@@ -243,6 +243,7 @@ def test_layer_numerical_float64(case, x64):
     check_grads(of, given, order=1, modes=("rev",), atol=1e-6, rtol=1e-6, eps=1e-6)
 
 
+@pytest.mark.representatives("dense_lecun")
 @plain_and_random
 @kinds
 def test_layer_jit_is_eager(case, x64):
@@ -253,6 +254,7 @@ def test_layer_jit_is_eager(case, x64):
     check(case, run(*given), hand(case.layer, *given), dtype)
 
 
+@pytest.mark.representatives("dense_lecun")
 @plain_and_random
 @kinds
 def test_layer_vmap_is_loop(case):

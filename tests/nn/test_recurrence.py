@@ -121,7 +121,7 @@ def test_padding_changes_nothing(make, value, outputs):
         np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.representatives("lstm")
+@pytest.mark.full
 @cells
 def test_reverse_is_the_flipped_sequence(cell, x64):
     ahead, back = nn.recurrent(CELLS[cell]()), nn.recurrent(CELLS[cell](), reverse=True)

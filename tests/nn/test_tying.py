@@ -130,6 +130,7 @@ def test_init_is_that_of_the_layer():
     assert other[0] == {}
 
 
+@pytest.mark.full
 def test_statistics_and_weights_of_examples_are_those_of_the_layer(x64):
     tied, x, rows = nn.tied(NORMED, "1/W", "3/W"), normal((5, 4), "float64"), jnp.array([1.0, 2, 0, 0.5, 1])
     params, dy = params_of(tied, (4,)), normal((5, 4), "float64", 1)
@@ -326,6 +327,7 @@ def test_the_sum_of_a_summary_is_the_number_of_params(name):
         assert size_in(nn.summary(repeated, (4,))) == 3 * (16 + 4 + 4)
 
 
+@pytest.mark.full
 def test_a_graph_and_the_flow_of_gradients_show_its_layers():
     tied = nn.tied(SQUARE, "0/W", "2/W")
     params, x = params_of(tied, (4,), "float32"), normal((5, 4))
@@ -337,7 +339,7 @@ def test_a_graph_and_the_flow_of_gradients_show_its_layers():
     assert [line.split()[0] for line in str(traced.flow()).splitlines()] == ["layer", "params[0][0]", "params[0][2]"]
 
 
-@pytest.mark.representatives("hand")
+@pytest.mark.full
 @pytest.mark.parametrize("gradients", ["hand", "auto"])
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 def test_a_divergence_names_the_layer(gradients):

@@ -238,6 +238,7 @@ def projected(params, update, limit):
     return after
 
 
+@pytest.mark.representatives("shape0")
 @pytest.mark.parametrize("shape", [(5, 4), (3, 5, 4), (1, 1)])
 def test_max_norm_projects_each_row(shape):
     rng = np.random.default_rng(1)

@@ -196,6 +196,7 @@ def test_one_class_is_predicted():
         LogisticRegression().fit(X, np.zeros(150))
 
 
+@pytest.mark.full
 def test_networks_are_saved_by_jaxnn(tmp_path):
     model = clone(SMALL).set_params(dtype="float32").fit(X, Y)
     jaxnn.save(tmp_path / "m.safetensors", model.model_, model.params_, class_names=[*NAMES])

@@ -174,6 +174,7 @@ def test_parts_hold_every_member():
     assert rates[parts[0]].min() >= rates[parts[1]].max()
 
 
+@pytest.mark.full
 def test_invalid_searches_raise():
     with pytest.raises(ValueError, match=r"estimator must be an estimator of jaxnn\.sklearn.*GridSearchCV"):
         PopulationSearchCV(sklearn.linear_model.LogisticRegression(), {"C": [1.0]}).fit(X, Y)

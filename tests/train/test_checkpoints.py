@@ -125,7 +125,7 @@ def test_early_stopping_and_its_best_params_survive(reports):
     assert_same(fit(evaluate=measuring(distances[reports:]), early_stopping=PATIENT, checkpoints=there), whole)
 
 
-@pytest.mark.representatives("callback-fit", "callback-fit_stream")
+@pytest.mark.representatives("callback-fit")
 @pytest.mark.filterwarnings("ignore::jaxnn.train.DivergenceWarning")  # that it diverges is meant
 @pytest.mark.parametrize("train", [fit, fit_stream])
 @pytest.mark.parametrize("stopped_by", ["divergence", "callback"])

@@ -300,6 +300,7 @@ def test_members_of_a_population(shuffle):
     assert population.member(i).divergence == population.divergences[i]
 
 
+@pytest.mark.full
 def test_stream():
     x = np.ones((10, 3), np.float32)
     x[7] = 1e30

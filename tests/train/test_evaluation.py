@@ -25,6 +25,7 @@ VALUES = {
 }
 
 
+@pytest.mark.representatives("binary-none", "several labels-weighted", "one-none", "two-weighted")
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["none", "weighted"])
 @pytest.mark.parametrize("name", [*CLASSIFIERS, *VALUES])
 def test_it_is_the_loss_and_scikit_learns_metrics(name, weight):
@@ -144,6 +145,7 @@ def test_data_that_do_not_fit_raise_at_once(x, y, message):
         jaxnn.train.evaluator(jaxnn.mlp((3, 4, 1)), x, y)
 
 
+@pytest.mark.full
 def test_an_empty_history_has_no_curves():
     model, y = VALUES["one"]
     objective = jaxnn.objective(model.network, model.loss)

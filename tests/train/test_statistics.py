@@ -119,6 +119,7 @@ def test_a_stream_is_as_fit():
         near((stream.params, stream.stats), (lambda r: (r.params, r.stats))(fit(shuffle=False, stats_decay=decay)))
 
 
+@pytest.mark.full
 def test_a_weight_of_2_is_the_row_twice_and_0_no_row_in_fit():
     weight, repeated = np.array([1.0, 0, 2, 1, 1, 1, 1, 1, 1, 0]), np.array([0, 2, 2, 3, 4, 5, 6, 7, 8])
     weighted = fit(batch_size=None, weight=weight)
@@ -190,6 +191,7 @@ def test_early_stopping_returns_the_statistics_of_the_best_epoch():
     equal((result.params, result.stats), seen[1])
 
 
+@pytest.mark.full
 def test_a_skipped_batch_leaves_the_statistics():
     """The second batch is infinite in the loss: its update is skipped, and what it observed is not averaged."""
     y = Y.copy()

@@ -284,6 +284,7 @@ def test_export_reports_the_scale_of_inputs(capsys, folder, image_run):
     assert scale(run, "b") == "x is (m, 5) in float32: images of 28 x 28, flattened, pixels divided by 255."
 
 
+@pytest.mark.full
 def test_a_scanned_network_is_exported_layer_by_layer(export):
     network = made(hidden=(3,) * 70)
     names, _ = export(network, "npz")

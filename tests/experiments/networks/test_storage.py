@@ -81,6 +81,7 @@ def test_names_are_the_paths_in_the_params(stored):
     assert contents["notes"] == {"dict": {"output": "softmax", "activation": "tanh"}}
 
 
+@pytest.mark.full
 def test_the_library_predicts_from_raw_inputs_by_names(stored):
     path, spec, params = stored
     x = np.random.default_rng(0).normal(2, 3, (20, 5))
@@ -89,6 +90,7 @@ def test_the_library_predicts_from_raw_inputs_by_names(stored):
     assert len(set(labels.tolist())) > 1
 
 
+@pytest.mark.full
 def test_values_and_each_step_of_sequences_have_names(tmp_path):
     """The library has no names of values: they are in the notes."""
     nn, path = jaxnn.nn, tmp_path / "net.safetensors"
@@ -330,6 +332,7 @@ def test_a_network_without_its_statistics_is_not_stored(normalized):
         encode(StoredNetwork(spec, params, ("a", "b", "c")))
 
 
+@pytest.mark.full
 def test_a_network_of_whole_numbers(tmp_path):
     network = jaxnn.chain(jaxnn.nn.embedding(7, 2), jaxnn.flatten(), jaxnn.dense(3))
     spec = LayersSpec(network, (4,), in_dtype="int32")
@@ -361,6 +364,7 @@ def embedded(tmp_path):
     return path, spec, stats
 
 
+@pytest.mark.full
 def test_the_standardizer_of_numbers_beside_words_is_in_the_notes(embedded):
     path, spec, stats = embedded
     back, saved = load_network(path), jaxnn.load(path)
