@@ -3,6 +3,7 @@
 The functions are pure and work inside compiled programs.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 
 from jaxnn.constraints import Count, checked
 from jaxnn.data.weights import relative
-from jaxnn.metrics.inputs import as_numbers, as_probabilities, as_weight, class_numbers, sums_at
+from jaxnn.metrics.inputs import as_numbers, as_probabilities, as_weight, class_numbers, computed_whole, sums_at
 from jaxnn.typing import Array, ArrayLike
 
 
@@ -102,7 +103,10 @@ def expected_calibration_error(
 
 def _binned(probabilities: Any, y: Any, bins: int, weight: Any) -> tuple[Array, Array, Array, Array]:
     """Sum weights, probabilities and right predictions by bin, (bins,) each; return them and each bin index, (m,)."""
-    confidence, right = _predictions(probabilities, y, weight)
+    return computed_whole(partial(_sums_by_bin, bins))(*_predictions(probabilities, y, weight), weight)
+
+
+def _sums_by_bin(bins: int, confidence: Array, right: Array, weight: Any) -> tuple[Array, Array, Array, Array]:
     edges = jnp.asarray(np.linspace(0, 1, bins + 1)[1:-1], confidence.dtype)
     bin_of = jnp.searchsorted(edges, confidence, side="left")
     ratios = jnp.ones_like(confidence) if weight is None else relative(weight).astype(confidence.dtype)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,8 @@ from jaxnn.arrays import as_array, check_real, floats, promote_large_integers
 from jaxnn.data.weights import check_weight, relative
 from jaxnn.explicit_axes import on_any_axes, whole
 from jaxnn.typing import Array
+
+T = TypeVar("T")
 
 
 def as_numbers(name: str, a: Any) -> Any:
@@ -53,7 +55,7 @@ def class_numbers(labels: Any, classes: int) -> Array:
     return jnp.asarray(xp.where(is_class, number, xp.full_like(number, classes)))
 
 
-def computed_whole(function: Callable[..., Array]) -> Callable[..., Array]:
+def computed_whole(function: Callable[..., T]) -> Callable[..., T]:
     """Return the function of rows, whose result is whole on each device also where rows are split on explicit axes."""
     return on_any_axes(function, lambda result, *_: whole(result))
 

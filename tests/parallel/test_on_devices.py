@@ -11,7 +11,9 @@ from tests.helpers.sources import ROOT
 DEVICES = 4
 
 
-FILES = [f"tests/parallel/devices_{name}.py" for name in "functional layers placement populations training".split()]
+FILES = [
+    f"tests/parallel/devices_{name}.py" for name in "functional layers metrics placement populations training".split()
+]
 
 
 def run(*arguments):
