@@ -35,6 +35,8 @@ class ResumedRun(PlannedRun):
       OSError: if a file cannot be read.
     """
 
+    requires_tracker = False
+
     def __init__(self, options: Options, log: Callable[[str], None]) -> None:
         run, config = options.run, read_config(options.run, find)
         if not (run / UNFINISHED).exists():

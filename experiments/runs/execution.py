@@ -40,9 +40,11 @@ class PlannedRun:
       folder: the run's, once it is created.
       log: called with a line about what is not as it should be.
       moved: further arguments that `resume` needs, if the data were moved.
+      requires_tracker: whether a tracker that cannot be started is an error.
     """
 
     moved: Sequence[str] = ()
+    requires_tracker = True
 
     def __init__(self, study: Study, options: RunOptions, command: str) -> None:
         if not 0 <= options.checkpoint_every < math.inf or options.keep < 1:
@@ -84,7 +86,8 @@ class PlannedRun:
         if self.options.tensorboard:
             self._listeners.append(EventFile(folder.path))
         if self._tracker is not None:
-            self._listeners.append(Tracked(self._tracker, folder.path, self.log))
+            tracked = Tracked(self._tracker, folder.path, self.log, required=self.requires_tracker)
+            self._listeners.append(tracked)
         folder.listeners += self._listeners
 
     def _check_equal(self, environment: dict[str, Any]) -> None:

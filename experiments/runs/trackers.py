@@ -39,17 +39,22 @@ class Tracked:
       tracker: makes the sink.
       folder: the run's.
       log: called with a line if the tracker fails later.
+      required: whether a tracker that cannot be started is an error; otherwise it is a note. A run that is resumed
+        does not require it: its trainings are worth more.
 
     Raises:
       AgreedError: if it cannot be started.
     """
 
-    def __init__(self, tracker: Tracker, folder: Path, log: Callable[[str], None]) -> None:
+    def __init__(self, tracker: Tracker, folder: Path, log: Callable[[str], None], *, required: bool = True) -> None:
         self._log = log
+        self._sink: Sink | None = None
         try:
-            self._sink: Sink | None = tracker(folder, json.loads((folder / "config.json").read_text(encoding="utf-8")))
+            self._sink = tracker(folder, json.loads((folder / "config.json").read_text(encoding="utf-8")))
         except Exception as error:  # of any package
-            raise AgreedError(f"--track could not be started: {_first_line(error)}") from error
+            if required:
+                raise AgreedError(f"--track could not be started: {_first_line(error)}") from error
+            log(f"note: metrics are not sent to the tracker, which could not be started: {_first_line(error)}")
 
     def __call__(self, line: dict[str, Any]) -> None:
         parsed = parse_line(line)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from experiments.cli import main
 from experiments.runs.trackers import find_tracker
 from tests.helpers.sources import ROOT
 
@@ -62,9 +63,13 @@ def test_a_tracker_that_fails_is_a_note_and_ends_no_training(logging_run, own, t
 
 
 @pytest.mark.parametrize("own", ["broken"], indirect=True)
-def test_a_tracker_that_cannot_be_started_is_one_line(logging_run, own, capsys):
+def test_a_tracker_that_cannot_be_started_is_one_line_and_ends_no_resumed_run(logging_run, own, tmp_path, capsys):
     assert logging_run("--track", f"{own}:Sink") == 2
     assert "error: --track could not be started: OSError: no such host\n" in capsys.readouterr().err
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert main.main(["resume", str(folder)]) == 130  # the interruption of the training
+    assert "note: metrics are not sent to the tracker, which could not be started: OSError" in capsys.readouterr().err
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize(
