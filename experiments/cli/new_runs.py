@@ -199,7 +199,7 @@ def _execute(plan: Callable[[], PlannedRun | None]) -> int:
     return 0
 
 
-_OWN_DATA = "to classify new rows", "predict RUN FILE"
+_OWN_DATA = "to predict new rows", "predict RUN FILE"
 
 
 def _how_to_resume(run: PlannedRun | None) -> str:

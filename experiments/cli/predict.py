@@ -1,4 +1,4 @@
-"""Classify new data with a network of a run: a photo, a recording, or the rows of a CSV or npz file; or translate.
+"""Predict new data with a network of a run: a photo, a recording, or the rows of a CSV or npz file; or translate.
 
 predict RUN IMAGE: with a run of catvnoncat, print the class of a photo and its probability. The photo may be a PNG or
 JPEG of any size, in color or gray. It is rotated by its EXIF orientation, put on a white background if transparent, and
@@ -18,8 +18,9 @@ predict RUN SENTENCE: with a run of translation, print the translation of an Eng
 RUN "A man in a red shirt."
 
 predict RUN FILE: with a run on your own file (sweep FILE, run ladder --data FILE), print the class of each row of
-another file and the probability of each class, as CSV. The file needs the same columns, in any order; further columns
-are ignored. Rows are encoded and standardized as in training. If the file has the labels, the accuracy is printed.
+another file and the probability of each class, as CSV; of a run of regression, the predicted number. The file needs the
+same columns, in any order; further columns are ignored. Rows are encoded and standardized as in training. If the file
+has the labels, the accuracy is printed, or for regression R² and the errors.
 """
 
 import sys
@@ -74,6 +75,8 @@ def run_command(options: Options) -> str:
         from experiments.studies.speech.new_recordings import recognize
 
         return recognize(file, network)
+    if _is_regression(network):
+        raise ValueError(f"{name} of {options.run} must be a classifier, got a network for regression")
     return _classify_photo(network, file)
 
 
@@ -87,14 +90,21 @@ def _translate(options: Options) -> str:
 
 
 def _load_classifier(run: Path, name: str) -> tuple[str, "StoredNetwork"]:
-    """Return a classifier of the run and its name; the deepest if no name is given."""
+    """Return a network of the run for labels or for one number, and its name; the deepest if no name is given."""
     from experiments.networks.storage import load_from_run
 
     name, network = load_from_run(run, name)
     one_of_two = (network.spec.output, network.spec.n_outputs) == ("binary", 1)
-    if not one_of_two and (network.spec.output != "softmax" or len(network.classes) < 2):
-        raise ValueError(f"{name} of {run} must be a classifier, got a network for regression")
+    if _is_regression(network):
+        if network.spec.n_outputs != 1:
+            raise ValueError(f"{name} of {run} must predict one number, got {network.spec.n_outputs}")
+    elif not one_of_two and (network.spec.output != "softmax" or len(network.classes) < 2):
+        raise ValueError(f"{name} of {run} must be a classifier, got a network without names of classes")
     return name, network
+
+
+def _is_regression(network: "StoredNetwork") -> bool:
+    return network.spec.output in ("linear", "relu")
 
 
 def _experiment(run: Path) -> str:
@@ -141,13 +151,20 @@ def _classify_rows(options: Options, file: Path, name: str, network: "StoredNetw
         raise ValueError(f"--out must be outside the run's folder, got {options.out}")
     if not options.network:
         name, network = _load_classifier(options.run, _best(config.study.name, options.run))
-    rows = read_rows(file, options.run, config.options)
-    predicted = predictions.classify(file, rows, network)
-    text = predictions.to_csv(predicted, network.classes)
+    regression = _is_regression(network)
+    rows = read_rows(file, options.run, config.options, regression=regression)
     ranked = "" if options.network else ", the run's best on dev"
     notes = [f"by {name}, {network.spec}{ranked}", *rows.notes]
-    if rows.labels is not None:
-        notes.append(predictions.accuracy(predicted, rows.labels, network.classes))
+    if regression:
+        numbers = predictions.predict_numbers(file, rows, network)
+        text = predictions.numbers_to_csv(numbers, rows.label)
+        scored = [] if rows.numbers is None else [predictions.errors(numbers, rows.numbers)]
+    else:
+        predicted = predictions.classify(file, rows, network)
+        text = predictions.to_csv(predicted, network.classes)
+        scored = [] if rows.labels is None else [predictions.accuracy(predicted, rows.labels, network.classes)]
+    if scored:
+        notes += scored
         trained_on = config.json.get("data")
         if isinstance(trained_on, dict) and digest(file) in trained_on.values():
             notes.append("note: this is the run's own data file: most of its rows are training rows")
@@ -156,7 +173,8 @@ def _classify_rows(options: Options, file: Path, name: str, network: "StoredNetw
         print(*notes, sep="\n", file=sys.stderr)
         return text.removesuffix("\n")
     write_new(options.out, text.encode())
-    return "\n".join([f"{options.out}: the classes of {len(rows.x)} rows", *notes])
+    what = "predicted numbers" if regression else "classes"
+    return "\n".join([f"{options.out}: the {what} of {len(rows.x)} rows", *notes])
 
 
 def _best(experiment: str, run: Path) -> str:

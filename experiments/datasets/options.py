@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -12,6 +12,9 @@ OWN_SUFFIXES = (".csv", ".tsv", ".txt", ".npz")
 """Suffixes of data files."""
 
 
+TaskName = Literal["classification", "regression"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnDataOptions:
     """Options of studies that can train on a user's own data; docs/own_data.md has examples."""
@@ -19,7 +22,11 @@ class OwnDataOptions:
     data: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
     """Train on this CSV file with a header, or npz file with arrays x and y, split into 70, 15 and 15 %."""
     label: Annotated[str | None, tyro.conf.arg(metavar="COLUMN", help_behavior_hint="")] = None
-    """The column of --data with the classes; for an npz file the array, by default y."""
+    """The column of --data with the classes, or the numbers to predict; for an npz file the array, by default y."""
+    task: Annotated[TaskName | None, tyro.conf.arg(help_behavior_hint="(default: by the labels)")] = None
+    """Predict classes, or numbers; if it is not given, many different numbers are regression."""
+    nonnegative: bool = False
+    """The numbers to predict are at least 0, such as prices, and so are all predictions."""
     drop: Names = ""
     """Columns of --data to leave out, separated by commas."""
     words: Names = ""

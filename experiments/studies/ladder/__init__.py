@@ -47,7 +47,7 @@ class Options(OwnDataOptions, RunOptions):
     max_norm: float | None = None
     """The largest norm of a unit's incoming weights."""
     patience: int | None = None
-    """Stop after this many reports (of 20) without a better dev accuracy, and restore the best params."""
+    """Stop after this many reports (of 20) without a better dev accuracy (or R²), and restore the best params."""
     on_nan: OnNan = "stop"
     """If a loss or gradient is not finite: stop, or skip the update (at most 10 in a row)."""
     time_steps: bool = True

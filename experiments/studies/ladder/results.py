@@ -15,7 +15,7 @@ def file_stem(data: str, network: str) -> str:
 
 
 def best_network(run: Path) -> str:
-    """Return the name of the network with the highest dev accuracy; in a tie the first, which is the smallest.
+    """Return the name of the network with the highest dev accuracy or R²; in a tie the first, which is the smallest.
 
     Raises:
       InvalidFileError: if the run has no results, or they are not as a ladder writes them.
@@ -37,8 +37,10 @@ def best_network(run: Path) -> str:
 
 
 def _ranked(row: object) -> tuple[str, float]:
-    """Return the name of a network, and its dev accuracy."""
+    """Return the name of a network, and its dev accuracy, or for regression its R² on dev."""
     match row:
-        case {"data": str(data), "network": str(network), "accuracy": {"dev": float(accuracy)}} if accuracy <= 1:
-            return file_stem(data, network), accuracy
-    raise ValueError(f"expected data, network and accuracy of each network, got {short_json(row)}")
+        case {"data": str(data), "network": str(network), "accuracy": {"dev": float(score)}} if score <= 1:
+            return file_stem(data, network), score
+        case {"data": str(data), "network": str(network), "r_squared": {"dev": float(score)}} if score <= 1:
+            return file_stem(data, network), score
+    raise ValueError(f"expected data, network and accuracy or r_squared of each network, got {short_json(row)}")

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 
 import jaxnn
@@ -13,6 +14,9 @@ from experiments.datasets import encoder
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.options import own_data_flags
 from experiments.networks import storage
+from experiments.networks.prediction_plots import draw_residuals
+from experiments.networks.scaled_outputs import in_units, start_at_mean
+from experiments.networks.scores import baseline_scores, parts_of, predictions, score, score_of, scores_of
 from experiments.networks.spec import Spec
 from experiments.networks.tables import table_spec
 from experiments.runs import proof
@@ -52,9 +56,8 @@ def run_study(options: Options, start: StartRun) -> None:
     check_at_least_one("epochs", options.epochs)
     if not 0 <= options.seed < 2**32:
         raise ValueError(f"--seed must be from 0 to {2**32 - 1}, got {options.seed}")
-    early_stopping = None
     if options.patience is not None:
-        early_stopping = jaxnn.EarlyStopping("dev_accuracy", options.patience, mode="max")
+        jaxnn.EarlyStopping("dev_accuracy", options.patience)  # checks it before data are read
     datasets = [load_own(options, options.seed)] if own_data_flags(options) else load_datasets(options.seed)
     batch_size = batch_size_of(options.batch_size, min(len(data.train.y) for data in datasets))
     options = replace(options, batch_size=batch_size)
@@ -65,17 +68,19 @@ def run_study(options: Options, start: StartRun) -> None:
         if data.encoder is not None:
             folder.write_json(encoder.FILE, data.encoder)
     baselines = [Baseline(data, name, spec) for data in datasets for name, spec in baseline_specs(data).items()]
-    rows, fits = [], {}
+    rows, fits, outcomes = [], {}, {}
     with show_progress("ladder", len(baselines) * options.epochs) as show:
         for i, baseline in enumerate(baselines):
             show_epoch = partial(_show, show, i * options.epochs, str(baseline))
-            row, fits[baseline.data.name, baseline.network] = _train_one(
-                baseline, options, optimizers[baseline.data.name], early_stopping, folder, show_epoch
+            names = baseline.data.name, baseline.network
+            row, fits[names], outcomes[names] = _train_one(
+                baseline, options, optimizers[baseline.data.name], folder, show_epoch
             )
             rows.append(row)
     notes = [note for data in datasets for note in data.notes]
     notes += skipped_lines(options.on_nan, {", ".join(names): fit.skipped for names, fit in fits.items()})
-    write_report(rows, {names: fit.history for names, fit in fits.items()}, folder, notes)
+    untrained = {data.name: baseline_scores(parts_of(data), data.classes, data.target) for data in datasets}
+    write_report(rows, untrained, {names: fit.history for names, fit in fits.items()}, folder, notes)
     for data in datasets:
         if data.image_shape is not None:
             own = [baseline for baseline in baselines if baseline.data is data]
@@ -83,6 +88,9 @@ def run_study(options: Options, start: StartRun) -> None:
                 Trained(baseline.network, baseline.spec, fits[data.name, baseline.network].params) for baseline in own
             ]
             add_pictures(data, networks, folder)
+        if data.target is not None:
+            test = {each.network: outcomes[data.name, each.network]["test"] for each in baselines}
+            folder.add_picture(f"{data.name}-residuals.png", *draw_residuals(data.name, data.target, data.test.y, test))
 
 
 def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:
@@ -101,10 +109,9 @@ def _optimizer(options: Options, m: int) -> optax.GradientTransformation:
 
 def baseline_specs(data: Dataset) -> dict[str, Spec]:
     """Return the networks for a data set, with zero, one and three hidden layers, behind embeddings if it has any."""
-    row, k = (data.numbers, data.embedded), len(data.classes)
-    k, output = (1, "binary") if k == 2 else (k, "softmax")
+    row, k, output = (data.numbers, data.embedded), data.n_outputs, data.output
     return {
-        "logistic": table_spec(*row, (k,), output=output, init="zeros"),
+        "logistic" if data.target is None else "linear": table_spec(*row, (k,), output=output, init="zeros"),
         "one-hidden": table_spec(*row, (32, k), output=output, init="he"),
         "four-layers": table_spec(*row, (64, 32, 16, k), output=output, init="he"),
     }
@@ -114,68 +121,69 @@ def _train_one(
     baseline: Baseline,
     options: Options,
     optimizer: optax.GradientTransformation,
-    early_stopping: jaxnn.EarlyStopping | None,
     folder: RunFolder,
     show: Callable[[int], None],
-) -> tuple[Row, jaxnn.Fit]:
-    """Check the gradients, train, check again and time a baseline; return its row of the table, and the fit."""
-    model = baseline.spec.model()
+) -> tuple[Row, jaxnn.Fit, dict[str, np.ndarray]]:
+    """Check the gradients, train, check again and time a baseline; return its row, the fit and the predictions."""
+    data, model = baseline.data, baseline.spec.model()
     objective = jaxnn.objective(model.network, model.loss)
-    parts = {"train": baseline.data.train, "dev": baseline.data.dev, "test": baseline.data.test}
-    on_device = jax.device_put(parts)
+    on_device = jax.device_put({"train": data.train, "dev": data.dev})
     init_key, fit_key = jax.random.split(jax.random.key(options.seed))
-    params = model.init(init_key)
-    accuracies = _accuracies(model)
+    params = start_at_mean(model.init(init_key), data.target)
+    measure, key = _measure(model, data), score_of(data).key
     prove = proof.make_proof(str(baseline), objective)
-    initial_difference = prove(params, parts["train"])
+    initial_difference = prove(params, data.train)
 
     def log(entry):
-        folder.log(data=baseline.data.name, network=baseline.network, **entry)
+        folder.log(data=data.name, network=baseline.network, **entry)
         show(entry["epoch"])
 
     fit = jaxnn.fit(
         objective,
         optimizer,
         params,
-        parts["train"].x,
-        parts["train"].y,
+        data.train.x,
+        data.train.y,
         key=fit_key,
         epochs=options.epochs,
         batch_size=options.batch_size,
         report_every=max(1, options.epochs // POINTS),
-        evaluate=lambda params: {f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
+        evaluate=lambda params: measure(params, on_device),
         callback=log,
-        early_stopping=early_stopping,
+        early_stopping=options.patience and jaxnn.EarlyStopping(f"dev_{key}", options.patience, mode="max"),
         on_nan=options.on_nan,
         checkpoints=folder.checkpoints(baseline.file.removesuffix(storage.SUFFIX)),
     )
-    _store(baseline, fit, folder)
-    one_batch = jax.tree.map(lambda a: a[: options.batch_size], parts["train"])
+    stored, parts = in_units(fit.params, data.target), parts_of(data)
+    predicted = predictions(parts, baseline.spec, stored)
+    _store(baseline, fit, stored, folder)
+    one_batch = jax.tree.map(lambda a: a[: options.batch_size], data.train)
     row = Row(
-        data=baseline.data.name,
+        data=data.name,
         network=baseline.network,
         sizes=str(baseline.spec),
         params=baseline.spec.n_params,
-        accuracy={part: float(value) for part, value in accuracies(fit.params, on_device).items()},
-        difference={"initial": initial_difference, "trained": prove(fit.params, parts["train"])},
+        scores=scores_of(parts, data.target, predicted),
+        difference={"initial": initial_difference, "trained": prove(fit.params, data.train)},
         speed=time_steps(objective, optimizer, params, one_batch) if options.time_steps else {},
     )
-    return row, fit
+    return row, fit, predicted
 
 
-def _accuracies(model: jaxnn.Model) -> Callable[[Any, dict[str, jaxnn.Batch]], dict[str, jax.Array]]:
-    """Return a compiled `measure(params, parts) -> {part: accuracy}`."""
+def _measure(model: jaxnn.Model, data: Dataset) -> Callable[[Any, dict[str, jaxnn.Batch]], dict[str, jax.Array]]:
+    """Return a compiled `measure(params, parts)`: the score on each part, under the name of a report."""
+    key, regression = score_of(data).key, data.target is not None
     return jax.jit(
         lambda params, parts: {
-            part: jaxnn.accuracy(model.predict(params, batch.x), batch.y) for part, batch in parts.items()
+            f"{part}_{key}": score(model, params, batch, regression=regression) for part, batch in parts.items()
         }
     )
 
 
-def _store(baseline: Baseline, fit: jaxnn.Fit, folder: RunFolder) -> None:
+def _store(baseline: Baseline, fit: jaxnn.Fit, params: Any, folder: RunFolder) -> None:
     """Write the params, those before the divergence if there was one; raise a RunError then."""
     trained = storage.StoredNetwork(
-        baseline.spec, fit.params, baseline.data.classes, standardizer=baseline.data.standardizer
+        baseline.spec, params, baseline.data.classes, standardizer=baseline.data.standardizer
     )
     folder.write_bytes(baseline.file, storage.encode(trained))
     if fit.diverged_at is not None:

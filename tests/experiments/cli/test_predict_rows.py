@@ -360,7 +360,7 @@ def test_invalid_arrays(of_arrays, swept, table, error_of, tmp_path):
 def test_networks_that_cannot_classify_rows_or_photos(swept, table, error_of, tmp_path, image_run):
     run = shutil.copytree(swept, tmp_path / "run")
     change_network(run, lambda network: network._replace(spec=replace(network.spec, output="linear"), classes=("a",)))
-    assert "must be a classifier" in error_of(run, table[2])
+    assert "has an encoder of another run: its network and its labels differ in kind" in error_of(run, table[2])
     run = shutil.copytree(swept, tmp_path / "long")
     change_network(run, lambda network: network._replace(classes=("a", "b" * 101)))
     assert "the network names 2 classes in up to 101 characters" in error_of(run, table[2])
