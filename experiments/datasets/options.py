@@ -27,6 +27,8 @@ class OwnDataOptions:
     """Predict classes, or numbers; if it is not given, many different numbers are regression."""
     nonnegative: bool = False
     """The numbers to predict are at least 0, such as prices, and so are all predictions."""
+    class_weight: Annotated[str | None, tyro.conf.arg(metavar="WEIGHTS", help_behavior_hint="(default: all 1)")] = None
+    """Weights of classes in training: balanced, for equal sums of all classes, or CLASS=WEIGHT, separated by commas."""
     drop: Names = ""
     """Columns of --data to leave out, separated by commas."""
     words: Names = ""
@@ -50,4 +52,4 @@ class OwnDataOptions:
 def own_data_flags(options: OwnDataOptions) -> list[str]:
     """Return the flags of the options for own data that were given."""
     given = [field.name for field in fields(OwnDataOptions) if getattr(options, field.name) != field.default]
-    return [f"--no-{name}" if name == "header" else f"--{name}" for name in given]
+    return [f"--no-{name}" if name == "header" else f"--{name.replace('_', '-')}" for name in given]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.datasets.class_weights import describe_weights, weights_of
 from experiments.datasets.column_encoding import encode_columns
 from experiments.datasets.column_kinds import Fitted, fit_columns
 from experiments.datasets.column_notes import case_note
@@ -56,9 +57,20 @@ def read_own_data(
         data = read_own_npz(path, label, drop, fractions, seed, reading, task)
     else:
         data = _read_csv(path, label, drop, fractions, seed, reading, task)
+    if task.class_weight is not None:
+        data = weighted(path, data, task.class_weight)
     # A file name on Linux need not be UTF-8, but this one goes into texts and file names.
     name = re.sub(r"[^\w.-]+", " ", path.stem).strip(" .")[:50] or "data"
     return data._replace(files=(path,), name=name)
+
+
+def weighted(path: Path, data: Dataset, text: str) -> Dataset:
+    """Return the data with weights of the training examples, those of their classes."""
+    if data.target is not None:
+        raise InvalidFileError(f"{path}: --class-weight must be used with classes, got numbers in {data.target.name!r}")
+    weights = weights_of(path, text, data.classes, data.train.y)
+    train = data.train._replace(weight=weights[data.train.y].astype(np.float32))
+    return data._replace(train=train, notes=(*data.notes, describe_weights(data.classes, weights)))
 
 
 def is_npz(path: Path) -> bool:

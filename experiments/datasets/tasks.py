@@ -20,10 +20,12 @@ class Task(NamedTuple):
     Attributes:
       name: "classification" or "regression"; None means decided by the labels.
       nonnegative: whether the numbers of regression are at least 0, and so must be the predictions.
+      class_weight: the weights of classes in training, as `weights_of` reads them; None for equal ones.
     """
 
     name: TaskName | None = None
     nonnegative: bool = False
+    class_weight: str | None = None
 
 
 DEFAULT_TASK = Task()
@@ -33,11 +35,13 @@ def task_of(options: OwnDataOptions) -> Task:
     """Return the task that the options describe.
 
     Raises:
-      ValueError: if an option of regression is used with classification.
+      ValueError: if an option of regression is used with classification, or the reverse.
     """
     if options.nonnegative and options.task == "classification":
         raise ValueError("--nonnegative must be used with regression, got --task classification")
-    return Task(options.task, options.nonnegative)
+    if options.class_weight is not None and (options.nonnegative or options.task == "regression"):
+        raise ValueError("--class-weight must be used with classification, got regression")
+    return Task(options.task, options.nonnegative, options.class_weight)
 
 
 def is_regression(path: Path, label: str, fields: Sequence[str], meaning: Meaning, task: Task) -> bool:

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from experiments.datasets.targets import Target
+from experiments.networks.classification import ClassResults, curves_of
 from experiments.reports import plots
+
+MOST_CURVES = 10
 
 
 def draw_residuals(name: str, target: Target, y: np.ndarray, predicted: Mapping[str, np.ndarray]) -> tuple[bytes, str]:
@@ -17,7 +20,7 @@ def draw_residuals(name: str, target: Target, y: np.ndarray, predicted: Mapping[
       y: the scaled numbers of the test rows, (m,).
       predicted: the numbers that each network predicts for the test rows, (m,).
     """
-    true, column = target.in_units(y), target.name[:40].replace("$", r"\$")
+    true, column = target.in_units(y), plain(target.name)
     figure, axes = plots.grid(2, len(predicted))
     for (above, below), (network, values) in zip(axes.T, predicted.items(), strict=True):
         ends = [min(true.min(), values.min()), max(true.max(), values.max())]
@@ -32,3 +35,38 @@ def draw_residuals(name: str, target: Target, y: np.ndarray, predicted: Mapping[
         "have a trend, or that widen, show what a network does not predict."
     )
     return plots.png(figure), caption
+
+
+def draw_classes(name: str, results: ClassResults, y: np.ndarray, probabilities: np.ndarray) -> tuple[bytes, str]:
+    """Return a picture, as PNG, of a classifier on the test set, and its caption.
+
+    It has the confusion matrix, ROC curves and precision over recall, of each class against all others.
+
+    Args:
+      name: of the data and the network.
+      results: on the test rows.
+      y: the classes of the test rows, (m,).
+      probabilities: of each class, (m, k).
+    """
+    support = results.support
+    figure, axes = plots.grid(1, 3)
+    plots.draw_confusion(axes[0, 0], results.confusion, [plain(each) for each in results.classes])
+    drawn = [i for i in np.argsort(-support, kind="stable") if 0 < support[i] < len(y)]
+    roc, precision = {}, {}
+    for i in drawn[:MOST_CURVES]:
+        curves, each = curves_of((y == i).astype(int), probabilities[:, i]), plain(results.classes[i])
+        roc[f"{each}: {results.roc_auc[i]:.3f}"] = curves.fpr, curves.tpr
+        precision[f"{each}: {results.average_precision[i]:.3f}"] = curves.tpr, curves.precision
+    if roc:
+        plots.draw_curves(axes[0, 1], roc, title="ROC, with areas", x="false positive rate", y="true positive rate")
+        plots.draw_curves(axes[0, 2], precision, title="precision over recall, with areas", x="recall", y="precision")
+    caption = (
+        f"{name}, test set: counts by true class (row) and predicted class (column); curves of each class against all "
+        "others, by its predicted probability."
+    )
+    return plots.png(figure), caption
+
+
+def plain(text: str) -> str:
+    """Return a short text without the marks of formulas."""
+    return text[:40].replace("$", r"\$")

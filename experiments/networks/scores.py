@@ -1,6 +1,7 @@
 """Score networks: accuracy for classes, R² and errors for numbers, and those of a prediction without inputs beside."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 import jaxnn
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.targets import Target
-from experiments.networks.spec import Spec
+from experiments.networks.spec import Spec, class_probabilities
 
 
 class Score(NamedTuple):
@@ -31,10 +32,9 @@ def score_of(data: Dataset) -> Score:
     return ACCURACY if data.target is None else R_SQUARED
 
 
-def score(model: jaxnn.Model, params: Any, batch: jaxnn.Batch, *, regression: bool) -> jax.Array:
-    """Return the accuracy, or for regression R², also inside a compiled program."""
-    predicted = model.predict(params, batch.x)
-    return (jaxnn.metrics.r_squared if regression else jaxnn.accuracy)(predicted, batch.y)
+def score_of_predictions(predicted: np.ndarray, y: np.ndarray, score: Score) -> jax.Array:
+    """Return the score of predicted labels, or of numbers in the scale of y."""
+    return (jaxnn.accuracy if score == ACCURACY else jaxnn.metrics.r_squared)(predicted, y)
 
 
 def error_text(error: float) -> str:
@@ -50,6 +50,8 @@ def on_test(scores: Scores) -> str:
     return f"test R² {100 * scores[R_SQUARED.key]['test']:.2f} %, {', '.join(errors)}"
 
 
+NUMBERS_AT_A_TIME = 2**24
+"""The maximum number of activations of a layer in memory, which limits the number of rows per batch."""
 Parts = Mapping[str, jaxnn.Batch]
 """The parts of the data, by name."""
 
@@ -60,15 +62,35 @@ def parts_of(data: Dataset) -> Parts:
 
 
 def predictions(parts: Parts, spec: Spec, params: Any) -> dict[str, np.ndarray]:
-    """Return the predicted labels, or numbers in the units of the data, of each part, (m,).
+    """Return the predicted labels, or numbers in the scale of the params, of each part, (m,)."""
+    predict = compiled(spec, "predict")
+    return {part: in_batches(lambda x: predict(params, x), spec, batch.x).reshape(-1) for part, batch in parts.items()}
 
-    Args:
-      parts: the data.
-      spec: the network.
-      params: as they are stored: for regression, after `in_units`.
-    """
-    predict = jax.jit(spec.model().predict)
-    return {part: np.asarray(predict(params, batch.x)).reshape(-1) for part, batch in parts.items()}
+
+def probabilities_of(spec: Spec, params: Any, x: Any) -> np.ndarray:
+    """Return the probability of each class, (m, k), also for a network with one output."""
+    model = spec.model()
+    return in_batches(lambda x: class_probabilities(model, params, x), spec, x)
+
+
+def mean_loss(spec: Spec, params: Any, batch: jaxnn.Batch) -> float:
+    """Return the mean loss, without weights."""
+    outputs = compiled(spec, "outputs")
+    z = in_batches(lambda x: outputs(params, x), spec, batch.x)
+    return float(np.mean(np.asarray(spec.model().loss.value(z, batch.y)), dtype=np.float64))
+
+
+@lru_cache(maxsize=16)
+def compiled(spec: Spec, method: str) -> Callable[..., jax.Array]:
+    """Return a compiled method of the network's model; the same object for equal networks, which is traced once."""
+    return jax.jit(getattr(spec.model(), method))
+
+
+def in_batches(predict: Callable[[Any], Any], spec: Spec, x: Any) -> np.ndarray:
+    """Return what `predict` returns for all rows, in batches whose activations fit in memory."""
+    m, step = len(jax.tree.leaves(x)[0]), max(1, NUMBERS_AT_A_TIME // spec.width)
+    parts = [jax.tree.map(lambda a, i=i: a[i : i + step], x) for i in range(0, m, step)]
+    return np.concatenate([np.asarray(predict(part)) for part in parts])
 
 
 def scores_of(parts: Parts, target: Target | None, predicted: Mapping[str, np.ndarray]) -> Scores:

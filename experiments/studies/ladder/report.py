@@ -1,36 +1,15 @@
 """Report the ladder: a table, learning curves, and the same numbers as JSON."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any
 
+from experiments.networks.classification import ClassResults, class_table
 from experiments.networks.scores import ACCURACY, ERRORS, R_SQUARED, Score, Scores, error_text
 from experiments.reports import plots, tables, terminal
 from experiments.runs import proof
 from experiments.runs.folder import RunFolder
-from experiments.runs.timing import Speed
-from experiments.studies.ladder.results import FILE
-
-
-class Row(NamedTuple):
-    """The results of one baseline.
-
-    Attributes:
-      data, network: their names.
-      sizes: the network's layers.
-      params: the number of weights and biases.
-      scores: the accuracy on "train", "dev" and "test"; for regression R² and the errors in the units of the data.
-      difference: of the two gradients, "initial" and "trained"; see `proof.DEFINITION`.
-      speed: with "hand" and with "auto" gradients; empty if it was not measured.
-    """
-
-    data: str
-    network: str
-    sizes: str
-    params: int
-    scores: Scores
-    difference: dict[str, float]
-    speed: dict[str, Speed]
-
+from experiments.studies.ladder.results import FILE, Row, alike_of, best_of
 
 CURVES = "Training loss and dev {} by epoch; the best epoch is marked."
 
@@ -47,10 +26,17 @@ def write_report(
     histories: Mapping[tuple[str, str], list[dict[str, float]]],
     folder: RunFolder,
     notes: Sequence[str] = (),
+    of_classes: Mapping[str, ClassResults] = MappingProxyType({}),
 ) -> None:
     """Print the table and the notes on the data, and write them with the curves and the numbers to the folder.
 
-    `untrained` has the name and the scores of the best prediction without inputs, for each data set.
+    Args:
+      rows: of all networks.
+      untrained: the name and the scores of the best prediction without inputs, for each data set.
+      histories: of each data set and network.
+      folder: of the run.
+      notes: texts on the data.
+      of_classes: results of each class, by title.
     """
     columns = (*COLUMNS, *(OF_CLASSES if ACCURACY.key in rows[0].scores else OF_NUMBERS), *GRADIENTS)
     cells = [
@@ -64,20 +50,36 @@ def write_report(
     table = tables.table("Trained with hand-derived gradients", columns, cells, 3)
     gradients = f"gradient diff.: {proof.DEFINITION}, in float64; more than {proof.BOUND:g} fails the run"
     tables.show(table)
-    text = "\n".join([gradients, *notes])
+    ranked = [ranking_note([row for row in rows if row.data == data]) for data in untrained]
+    text = "\n".join([gradients, *ranked, *notes])
     print(f"{terminal.wrap(text)}\n")
-    folder.write_text("report.txt", f"{tables.as_text(table)}{text}\n")
-    folder.write_json(FILE, [_as_json(row, *untrained[row.data]) for row in rows])
+    details = [class_table(title, results) for title, results in of_classes.items()]
+    for each in details:
+        tables.show(each)
+    folder.write_text(
+        "report.txt", f"{tables.as_text(table)}{text}\n" + "".join(f"\n{tables.as_text(each)}" for each in details)
+    )
+    folder.write_json(FILE, [row.as_json() | {"baseline": _baseline(*untrained[row.data])} for row in rows])
     if rows[0].speed:
         _report_speeds(rows, folder)
     score = ACCURACY if ACCURACY.key in rows[0].scores else R_SQUARED
     folder.add_picture("curves.png", _curves(histories, score), CURVES.format(score.name))
 
 
-def _as_json(row: Row, baseline: str, scores: Scores) -> dict[str, Any]:
-    parts = row._asdict()
-    del parts["speed"], parts["scores"]
-    return parts | row.scores | {"baseline": {"name": baseline, **scores}}
+def _baseline(name: str, scores: Scores) -> dict[str, Any]:
+    return {"name": name, **scores}
+
+
+def ranking_note(rows: Sequence[Row]) -> str:
+    """Return a line on the best network on dev, and on those that are as good within noise."""
+    networks = [row.ranked for row in rows]
+    best, alike = best_of(networks), alike_of(networks)
+    others = [rows[i].network for i in alike if i != best]
+    tie = ""
+    if others:
+        m = rows[best].dev_examples
+        tie = f"; {' and '.join(others)} within one of {m} dev examples, which is noise, so the dev loss decides"
+    return f"{rows[best].data}, best on dev: {rows[best].network}{tie}"
 
 
 def _report_speeds(rows: Sequence[Row], folder: RunFolder) -> None:

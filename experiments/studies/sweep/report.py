@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 
 from experiments.networks import storage
+from experiments.networks.classification import ClassResults, class_table
 from experiments.networks.scores import ACCURACY, Score, Scores, on_test
 from experiments.reports import tables
 from experiments.runs.folder import RunFolder
@@ -17,12 +18,24 @@ ROWS = 20
 
 
 def write_report(
-    plan: Plan, standings: Sequence[Standing], score: Score, counts: str, winner: Sequence[str], folder: RunFolder
+    plan: Plan,
+    standings: Sequence[Standing],
+    score: Score,
+    counts: str,
+    winner: Sequence[str],
+    folder: RunFolder,
+    results: ClassResults | None = None,
+    *,
+    details: bool = False,
 ) -> None:
-    """Print the table and the best point, and write them, the CSV and the plot to the folder."""
+    """Print the table and the best point, and write them, the CSV and the plot to the folder.
+
+    `results` are those of the classes with the best network on the test set; with `details` they are a table too.
+    """
     written = to_csv(plan, standings, score.key)
     folder.write_text("sweep.csv", written)
-    folder.write_json("results.json", {"trainings": [*csv.DictReader(io.StringIO(written))], "best": [*winner]})
+    test = {} if results is None else {"test": results.as_json()}
+    folder.write_json("results.json", {"trainings": [*csv.DictReader(io.StringIO(written))], "best": [*winner]} | test)
     picture = draw(plan, standings, score.name)
     if picture:
         folder.add_picture("sweep.png", *picture)
@@ -32,9 +45,10 @@ def write_report(
     if not any(standing.diverged for standing in standings):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     table = tables.table(f"Ranked on dev{seeds}", columns, rows, 0)
+    of_classes = [class_table("The best network on the test set", results)] if results and details else []
     more = [f"and {len(standings) - ROWS} more, in sweep.csv"] if len(standings) > ROWS else []
     lines = [*more, *_fixed(plan), counts, "", *winner, *_at_an_end(plan, standings[0])]
-    folder.write_text("report.txt", tables.show_with_notes([table], lines))
+    folder.write_text("report.txt", tables.show_with_notes([table, *of_classes], lines))
 
 
 def to_csv(plan: Plan, standings: Sequence[Standing], score: str = ACCURACY.key) -> str:

@@ -6,8 +6,9 @@ import numpy as np
 
 from experiments.datasets import encoder
 from experiments.networks import storage
-from experiments.networks.prediction_plots import draw_residuals
-from experiments.networks.scores import baseline_scores, parts_of, predictions, score_of, scores_of
+from experiments.networks.classification import class_results
+from experiments.networks.prediction_plots import draw_classes, draw_residuals
+from experiments.networks.scores import baseline_scores, parts_of, predictions, probabilities_of, score_of, scores_of
 from experiments.runs.divergence import first_divergence, skipped_lines
 from experiments.runs.folder import RunError, StartRun
 from experiments.runs.options import batch_size_of
@@ -73,7 +74,13 @@ def run_study(name: str, options: Options, start: StartRun) -> None:
         noise = f"one of {len(data.dev.y)} dev examples ({100 / len(data.dev.y):.2g} points) or one standard error"
         counts += f"; within its noise, {noise}, by the dev loss"
     counts = "\n".join([counts, *skipped_lines(options.on_nan, skipped)])
-    write_report(plan, standings, of, counts, [*winner, *data.notes], folder)
+    results = None
+    if data.target is None:
+        probabilities = probabilities_of(network.spec, network.params, parts["test"].x)
+        results = class_results(data.classes, parts["test"].y, probabilities, predicted["test"])
+    write_report(plan, standings, of, counts, [*winner, *data.notes], folder, results, details=bool(data.files))
+    if results is not None and data.files:
+        folder.add_picture("classes.png", *draw_classes("best", results, parts["test"].y, probabilities))
     if data.target is not None:
         folder.add_picture(
             "residuals.png", *draw_residuals(data.name, data.target, parts["test"].y, {"best": predicted["test"]})

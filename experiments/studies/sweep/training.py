@@ -159,7 +159,11 @@ def member_of(group: Group, data: Dataset, optimizer: str) -> Callable[[Point], 
         params = jax.tree.map(lambda leaf: leaf * h["init_scale"], model.init(init_key))
         params = start_at_mean(params, data.target)
         return jaxnn.Member(
-            jaxnn.objective(model.network, loss, regularizer), _optimizer(optimizer, h), params, fit_key
+            jaxnn.objective(model.network, loss, regularizer),
+            _optimizer(optimizer, h),
+            params,
+            fit_key,
+            data.train.weight,
         )
 
     return member

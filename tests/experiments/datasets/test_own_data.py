@@ -364,6 +364,28 @@ def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, 
     x = jaxnn.standardize(stored.standardizer, load_iris().data).astype(np.float32)
     labels = np.array(stored.classes)[np.asarray(stored.spec.model().predict(stored.params, x))]
     assert np.mean(labels == load_iris().target_names[load_iris().target]) > 0.9
+    results = json.loads((folder / "results.json").read_text())
+    assert (folder / "classes.png").is_file() and set(results["test"]["classes"]) == {*load_iris().target_names}
+    data = read_own_data(iris, "species", "", FRACTIONS, 0)
+    majority = np.mean(data.test.y == np.bincount(data.train.y).argmax())
+    assert f"without inputs: test accuracy {100 * majority:.2f} %" in out
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("command", ["run ladder --data", "sweep"])
+def test_weights_of_classes_change_what_is_predicted(command, tmp_path, capsys):
+    """Without information in the inputs, every row is of the class whose weighted rows are most."""
+    path = write_csv(tmp_path / "a.csv", ["a", "y"], [[i % 2, "rare" if i % 5 == 0 else "often"] for i in range(200)])
+    for weights, expected in [((), "often"), (("--class-weight", "rare=9"), "rare")]:
+        runs = tmp_path / expected
+        argv = [*command.split(), str(path), "--label", "y", "--epochs", "20", "--runs-dir", str(runs), *weights]
+        argv += ["--learning-rate", "0.03"] + (["--seed", "0"] if command == "sweep" else [])
+        assert main.main(argv) == 0
+        (run,) = runs.iterdir()
+        capsys.readouterr()
+        assert main.main(["predict", str(run), str(path)]) == 0
+        lines = capsys.readouterr().out.splitlines()[1:]
+        assert {line.split(",")[1] for line in lines} == {expected}
 
 
 @pytest.mark.full

@@ -230,5 +230,7 @@ def test_labels(notes_of):
 
 def test_options_are_those_of_the_command_line():
     named = {flag.split()[0] for option, _ in tables()["Option"] for flag in code(option)}
-    there = {f"--{name}" for name in OwnDataOptions.__dataclass_fields__ if name not in ("data", "header")}
+    there = {
+        f"--{name.replace('_', '-')}" for name in OwnDataOptions.__dataclass_fields__ if name not in ("data", "header")
+    }
     assert named == there | {"--no-header"}
