@@ -29,6 +29,10 @@ class OwnDataOptions:
     """The numbers to predict are at least 0, such as prices, and so are all predictions."""
     class_weight: Annotated[str | None, tyro.conf.arg(metavar="WEIGHTS", help_behavior_hint="(default: all 1)")] = None
     """Weights of classes in training: balanced, for equal sums of all classes, or CLASS=WEIGHT, separated by commas."""
+    group: Annotated[str | None, tyro.conf.arg(metavar="COLUMN", help_behavior_hint="")] = None
+    """A column of groups, such as patients: no group is in two of train, dev and test. It is not an input."""
+    time: Annotated[str | None, tyro.conf.arg(metavar="COLUMN", help_behavior_hint="")] = None
+    """A column of numbers or dates: train comes before dev, and dev before test. It is not an input."""
     drop: Names = ""
     """Columns of --data to leave out, separated by commas."""
     words: Names = ""

@@ -22,6 +22,7 @@ from experiments.datasets.options import OWN_SUFFIXES
 from experiments.datasets.own_npz import read_own_npz
 from experiments.datasets.partition import check_count, check_rows, plural, problem_of, split_rows
 from experiments.datasets.reading import DEFAULT_READING, Reading, available, select
+from experiments.datasets.splits import AT_RANDOM, Division, check_classes, divide
 from experiments.datasets.targets import Target, describe_target, fit_target, read_numbers
 from experiments.datasets.tasks import DEFAULT_TASK, Task, is_regression
 from experiments.readers.csv_file import Table, read_table
@@ -37,8 +38,9 @@ def read_own_data(
     seed: int,
     reading: Reading = DEFAULT_READING,
     task: Task = DEFAULT_TASK,
+    division: Division = AT_RANDOM,
 ) -> Dataset:
-    """Read a file, by its suffix as CSV or npz, and split it, stratified by class.
+    """Read a file, by its suffix as CSV or npz, and split it at random, stratified by class, or by a division.
 
     Args:
       path: a CSV file, or an npz file with arrays x (m, ...) and y (m,).
@@ -48,15 +50,18 @@ def read_own_data(
       seed: the seed of the split.
       reading: the options for reading a CSV file.
       task: classification or regression; by default decided by the labels.
+      division: the split by groups or by time.
 
     Raises:
       InvalidFileError: if the file is invalid.
       OSError: if it cannot be opened.
     """
     if is_npz(path):
+        if division.column is not None:
+            raise InvalidFileError(f"{path}: --group and --time must be used with a table, got npz")
         data = read_own_npz(path, label, drop, fractions, seed, reading, task)
     else:
-        data = _read_csv(path, label, drop, fractions, seed, reading, task)
+        data = _read_csv(path, label, drop, fractions, seed, reading, task, division)
     if task.class_weight is not None:
         data = weighted(path, data, task.class_weight)
     # A file name on Linux need not be UTF-8, but this one goes into texts and file names.
@@ -81,7 +86,14 @@ def is_npz(path: Path) -> bool:
 
 
 def _read_csv(
-    path: Path, label: str | None, drop: str, fractions: Sequence[float], seed: int, reading: Reading, task: Task
+    path: Path,
+    label: str | None,
+    drop: str,
+    fractions: Sequence[float],
+    seed: int,
+    reading: Reading,
+    task: Task,
+    division: Division,
 ) -> Dataset:
     table = read_table(path, reading.layout)
     columns = available(table.columns)
@@ -92,19 +104,28 @@ def _read_csv(
     left_out, meaning = select(path, drop, [*table.columns]), reading.meaning(path, [*table.columns])
     if label in left_out:
         raise InvalidFileError(f"{path}: --drop and --label both name {label}")
-    names = [name for name in table.columns if name != label and name not in left_out]
+    for flag, name in (("--group", division.group), ("--time", division.time)):
+        if name is not None and (name not in table.columns or name == label):
+            what = "the column of the labels" if name == label else f"no column {name!r}: {columns}"
+            raise InvalidFileError(f"{path}: {flag} must be another column, got {what}")
+    names = [name for name in table.columns if name not in (label, division.column, *left_out)]
     if not names:
         raise InvalidFileError(f"{path} must have another column than {label!r}, as input: {columns}")
     labels = table.columns[label]
     check_rows(path, len(labels))
-    if is_regression(path, label, labels, meaning, task):
-        parts = split_rows(np.zeros(len(labels)), fractions, seed)
-        fitted = fit_columns(path, table, names, parts[0].x, meaning)
-        learned = _numbers(path, label, table, fitted, parts[0].x, meaning, task)
+    regression = is_regression(path, label, labels, meaning, task)
+    learned = None if regression else _classes(path, label, table, meaning, named=task.name is not None)
+    y = np.zeros(len(labels)) if learned is None else learned.y
+    split_notes: list[str] = []
+    if division.column is None:
+        parts = split_rows(y, fractions, seed)
     else:
-        learned = _classes(path, label, table, meaning, named=task.name is not None)
-        parts = split_rows(learned.y, fractions, seed)
-        fitted = fit_columns(path, table, names, parts[0].x, meaning)
+        parts, split_notes = divide(path, table, y, fractions, seed, division, meaning)
+        if learned is not None:
+            split_notes += check_classes(path, learned.classes, parts, division)
+    fitted = fit_columns(path, table, names, parts[0].x, meaning)
+    if learned is None:
+        learned = _numbers(path, label, table, fitted, parts[0].x, meaning, task)
     n = width(fitted.columns)
     check_count(path, len(labels), n)
     of = f", {len(learned.classes)} classes" if learned.classes else ""
@@ -112,6 +133,7 @@ def _read_csv(
         f"{path.name}: {len(labels)} rows, {plural(len(fitted.columns), 'column')} as {plural(n, 'input')}{of}",
         f"read as {'; '.join(table.notes)}",
         f"{label}: {learned.note}",
+        *split_notes,
         *fitted.notes,
         *([f"left out by --drop: {', '.join(left_out)}"] if left_out else []),
     ]
