@@ -15,11 +15,11 @@ from experiments.datasets import encoder
 from experiments.datasets.column_encoding import check_numbers, describe_new_rows, encode_columns
 from experiments.datasets.columns import Meaning, Number, in_order_of_inputs, numbers_of, width
 from experiments.datasets.labels import NO_LABELS, labels_of_npz
-from experiments.datasets.options import OwnDataOptions
-from experiments.datasets.own_data import is_npz
+from experiments.datasets.options import OwnDataOptions, suffix_of
+from experiments.datasets.own_data import is_npz, read_any_table
 from experiments.datasets.own_npz import inputs_of_npz, numbers_of_npz
 from experiments.datasets.partition import check_count
-from experiments.readers.csv_file import Table, read_table
+from experiments.readers.csv_file import Table
 from experiments.readers.errors import InvalidFileError
 from experiments.readers.npz import read_npz
 from experiments.readers.numerals import Notation
@@ -58,9 +58,12 @@ def read_rows(path: Path, run: Path, options: OwnDataOptions, *, regression: boo
       InvalidFileError: if the file or the run's encoder is invalid.
       OSError: if a file cannot be opened.
     """
-    npz = options.data.suffix.lower() == ".npz"
+    npz = suffix_of(options.data) == ".npz"
     if is_npz(path) != npz:
-        kinds = ("an npz file, with rows as an array x" if npz else "a CSV file"), ("CSV" if npz else "npz")
+        kinds = (
+            ("an npz file, with rows as an array x" if npz else "a table, such as CSV"),
+            ("a table" if npz else "npz"),
+        )
         raise InvalidFileError(f"{path}: expected {kinds[0]}, like the data of {run}, got {kinds[1]}")
     return _read_npz(path, options.label or "y", regression) if npz else _read_csv(path, run, regression)
 
@@ -69,7 +72,7 @@ def _read_csv(path: Path, run: Path, regression: bool) -> Rows:
     label, columns, layout, meaning, notation = encoder.load(run)
     if (notation is not None) != regression:
         raise InvalidFileError(f"{run} has an encoder of another run: its network and its labels differ in kind")
-    table = read_table(path, layout)
+    table = read_any_table(path, layout)
     names = [column.name for column in columns]
     absent = [name for name in names if name not in table.columns]
     if absent:

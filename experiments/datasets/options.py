@@ -8,7 +8,7 @@ import tyro
 
 from experiments.runs.options import Names, Text
 
-OWN_SUFFIXES = (".csv", ".tsv", ".txt", ".npz")
+OWN_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".parquet", ".xlsx", ".npz")
 """Suffixes of data files."""
 
 
@@ -20,7 +20,7 @@ class OwnDataOptions:
     """Options of studies that can train on a user's own data; docs/own_data.md has examples."""
 
     data: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """Train on this CSV file with a header, or npz file with arrays x and y, split into 70, 15 and 15 %."""
+    """Train on this table (CSV, .csv.gz, Parquet or Excel), or npz file with arrays x and y, in 70, 15 and 15 %."""
     label: Annotated[str | None, tyro.conf.arg(metavar="COLUMN", help_behavior_hint="")] = None
     """The column of --data with the classes, or the numbers to predict; for an npz file the array, by default y."""
     task: Annotated[TaskName | None, tyro.conf.arg(help_behavior_hint="(default: by the labels)")] = None
@@ -57,3 +57,9 @@ def own_data_flags(options: OwnDataOptions) -> list[str]:
     """Return the flags of the options for own data that were given."""
     given = [field.name for field in fields(OwnDataOptions) if getattr(options, field.name) != field.default]
     return [f"--no-{name}" if name == "header" else f"--{name.replace('_', '-')}" for name in given]
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a data file in lower case, such as .csv, or .csv.gz for a compressed one."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])

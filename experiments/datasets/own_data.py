@@ -1,4 +1,4 @@
-"""Read a user's CSV or npz file as a problem of classification or regression: split in three, imputed, standardized.
+"""Read a user's table or npz file as a problem of classification or regression: split in three, imputed, standardized.
 
 Medians, levels, means and deviations are fitted on the training part only.
 """
@@ -18,16 +18,17 @@ from experiments.datasets.columns import Meaning, Number, sizes_of_embedded, wid
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.encoder import as_json
 from experiments.datasets.labels import check_labels, classes_of, count_classes, unify_numbers
-from experiments.datasets.options import OWN_SUFFIXES
+from experiments.datasets.options import OWN_SUFFIXES, suffix_of
 from experiments.datasets.own_npz import read_own_npz
 from experiments.datasets.partition import check_count, check_rows, plural, problem_of, split_rows
 from experiments.datasets.reading import DEFAULT_READING, Reading, available, select
 from experiments.datasets.splits import AT_RANDOM, Division, check_classes, divide
 from experiments.datasets.targets import Target, describe_target, fit_target, read_numbers
 from experiments.datasets.tasks import DEFAULT_TASK, Task, is_regression
-from experiments.readers.csv_file import Table, read_table
+from experiments.readers.csv_file import Layout, Table, read_table
 from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import PLAIN, Notation
+from experiments.readers.typed_tables import EXCEL, PARQUET, read_typed_table
 
 
 def read_own_data(
@@ -40,10 +41,10 @@ def read_own_data(
     task: Task = DEFAULT_TASK,
     division: Division = AT_RANDOM,
 ) -> Dataset:
-    """Read a file, by its suffix as CSV or npz, and split it at random, stratified by class, or by a division.
+    """Read a file, by its suffix as a table or npz, and split it at random, stratified by class, or by a division.
 
     Args:
-      path: a CSV file, or an npz file with arrays x (m, ...) and y (m,).
+      path: a CSV, Parquet or Excel file, or an npz file with arrays x (m, ...) and y (m,).
       label: the column with the classes or numbers to predict; for an npz file the array, by default y.
       drop: the names of columns to leave out, separated by commas.
       fractions: the shares of train, dev and test.
@@ -65,7 +66,8 @@ def read_own_data(
     if task.class_weight is not None:
         data = weighted(path, data, task.class_weight)
     # A file name on Linux need not be UTF-8, but this one goes into texts and file names.
-    name = re.sub(r"[^\w.-]+", " ", path.stem).strip(" .")[:50] or "data"
+    stem = path.name[: len(path.name) - len(suffix_of(path))]
+    name = re.sub(r"[^\w.-]+", " ", stem).strip(" .")[:50] or "data"
     return data._replace(files=(path,), name=name)
 
 
@@ -79,10 +81,20 @@ def weighted(path: Path, data: Dataset, text: str) -> Dataset:
 
 
 def is_npz(path: Path) -> bool:
-    """Return whether the file is npz or CSV, by its suffix; raise if it is neither."""
-    if path.suffix.lower() not in OWN_SUFFIXES:
+    """Return whether the file is npz or a table, by its suffix; raise if it is neither."""
+    if suffix_of(path) not in OWN_SUFFIXES:
         raise InvalidFileError(f"{path} must end in one of {', '.join(OWN_SUFFIXES)}")
-    return path.suffix.lower() == ".npz"
+    return suffix_of(path) == ".npz"
+
+
+def read_any_table(path: Path, layout: Layout) -> Table:
+    """Read a table of any kind, by its suffix; only that of a CSV file has a delimiter and an encoding.
+
+    Raises:
+      InvalidFileError: if the file is invalid.
+      OSError: if it cannot be opened.
+    """
+    return read_typed_table(path, layout) if suffix_of(path) in (PARQUET, EXCEL) else read_table(path, layout)
 
 
 def _read_csv(
@@ -95,7 +107,9 @@ def _read_csv(
     task: Task,
     division: Division,
 ) -> Dataset:
-    table = read_table(path, reading.layout)
+    if suffix_of(path) in (PARQUET, EXCEL) and (reading.layout.delimiter or reading.layout.encoding):
+        raise InvalidFileError(f"{path}: --delimiter and --encoding must be used with a CSV file")
+    table = read_any_table(path, reading.layout)
     columns = available(table.columns)
     if label is None:
         raise InvalidFileError(f"{path}: --label must be given, the column to predict: {columns}")

@@ -29,7 +29,7 @@ class Division(NamedTuple):
 
     @property
     def column(self) -> str | None:
-        """Return the column, which is no input of the network."""
+        """Return the column, which is not an input of the network."""
         return self.group or self.time
 
 

@@ -352,8 +352,10 @@ def test_invalid_arrays(of_arrays, swept, table, error_of, tmp_path):
     ]:
         np.savez(new, **arrays)
         assert message in error_of(run, new)
-    assert f"expected an npz file, with rows as an array x, like the data of {run}, got CSV" in error_of(run, table[2])
-    assert f"expected a CSV file, like the data of {swept}, got npz" in error_of(swept, file)
+    assert f"expected an npz file, with rows as an array x, like the data of {run}, got a table" in error_of(
+        run, table[2]
+    )
+    assert f"expected a table, such as CSV, like the data of {swept}, got npz" in error_of(swept, file)
     assert "must end in one of .csv" in error_of(swept, tmp_path / "a.png")
 
 
