@@ -41,7 +41,7 @@ def sweep(rest: list[str], argv: list[str]) -> int:
     name, *rest = rest or [""]
     if name in ("-h", "--help"):
         name, rest = "DATA", ["--help"]
-    elif name not in module.DATA and suffix_of(Path(name)) in OWN_SUFFIXES:
+    elif name not in module.DATA and (suffix_of(Path(name)) in OWN_SUFFIXES or (name and Path(name).is_dir())):
         name, rest = "own", ["--data", name, *rest]
     elif name not in module.DATA:
         missing = f"no data set is called {name!r}" if name else "sweep needs the name of a data set"

@@ -26,6 +26,8 @@ class Dataset(NamedTuple):
       notes: texts on how a user's file was read.
       name: the name in reports and file names.
       target: the numbers of regression; `None` for classification.
+      example_shape: of a photo (height, width, channels) or of a recording's features (frames, bands), if x are such;
+        else `None`.
     """
 
     train: jaxnn.Batch
@@ -40,6 +42,7 @@ class Dataset(NamedTuple):
     notes: tuple[str, ...] = ()
     name: str = ""
     target: Target | None = None
+    example_shape: tuple[int, ...] | None = None
 
     @property
     def n_outputs(self) -> int:

@@ -20,7 +20,8 @@ class OwnDataOptions:
     """Options of studies that can train on a user's own data; docs/own_data.md has examples."""
 
     data: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """Train on this table (CSV, .csv.gz, Parquet or Excel), or npz file with arrays x and y, in 70, 15 and 15 %."""
+    """Train on this table (CSV, .csv.gz, Parquet or Excel), npz file with arrays x and y, or folder with a folder of
+    photos or recordings for each class; 70, 15 and 15 % are train, dev and test."""
     label: Annotated[str | None, tyro.conf.arg(metavar="COLUMN", help_behavior_hint="")] = None
     """The column of --data with the classes, or the numbers to predict; for an npz file the array, by default y."""
     task: Annotated[TaskName | None, tyro.conf.arg(help_behavior_hint="(default: by the labels)")] = None
@@ -49,6 +50,12 @@ class OwnDataOptions:
     """The mark between groups of digits: . or a comma, ' or a blank."""
     header: bool = True
     """Whether line 1 has the names of the columns; else they are column_1, column_2, ..."""
+    size: int = 64
+    """Height and width to which the photos of a folder are resized, in pixels."""
+    gray: bool = False
+    """Photos in gray instead of color."""
+    seconds: float = 3.0
+    """Length of the recordings of a folder: shorter ones are padded, longer ones cut off."""
     encoding: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: detected)")] = None
     """The encoding of the text, by its name in Python: utf-8, windows-1252, shift-jis, ..."""
 

@@ -63,7 +63,7 @@ class Row(NamedTuple):
 
 
 def file_stem(data: str, network: str) -> str:
-    """Return the name of the file, without its suffix, that holds the network of these names."""
+    """Return the name of the file of a network or a picture of these data, with the suffix that the second name has."""
     return f"{data}-{network}".replace(" ", "-")
 
 

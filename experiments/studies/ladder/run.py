@@ -4,16 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import optax
 
 import jaxnn
 from experiments.datasets import encoder
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.options import own_data_flags
-from experiments.networks.prediction_plots import draw_classes, draw_residuals
+from experiments.networks.files import file_specs
+from experiments.networks.prediction_plots import draw_classes, draw_residuals, plain
 from experiments.networks.scores import baseline_scores, parts_of
 from experiments.networks.spec import Spec
 from experiments.networks.tables import table_spec
+from experiments.reports import plots
 from experiments.runs.divergence import skipped_lines
 from experiments.runs.folder import RunFolder, StartRun
 from experiments.runs.options import batch_size_of, check_at_least_one
@@ -22,8 +25,8 @@ from experiments.studies.ladder import Options
 from experiments.studies.ladder.data import load_datasets, load_own
 from experiments.studies.ladder.pictures import Trained, add_pictures
 from experiments.studies.ladder.report import write_report
-from experiments.studies.ladder.results import best_of
-from experiments.studies.ladder.training import Baseline, Outcome, train
+from experiments.studies.ladder.results import best_of, file_stem
+from experiments.studies.ladder.training import Baseline, Outcome, proved_rows, train
 
 
 def run_study(options: Options, start: StartRun) -> None:
@@ -50,6 +53,9 @@ def run_study(options: Options, start: StartRun) -> None:
             outcomes.append(train(baseline, options, optimizers[baseline.data.name], folder, show_epoch))
     skipped = {str(outcome.baseline): outcome.fit.skipped for outcome in outcomes}
     notes = [note for data in datasets for note in data.notes] + skipped_lines(options.on_nan, skipped)
+    for baseline in baselines:
+        n, m = proved_rows(baseline), len(baseline.data.train.y)
+        notes += [f"gradient diff. of {baseline}: on the first {n:,} of {m:,} training rows"] if n < m else []
     untrained = {data.name: baseline_scores(parts_of(data), data.classes, data.target) for data in datasets}
     histories = {(outcome.baseline.data.name, outcome.baseline.network): outcome.fit.history for outcome in outcomes}
     own = {data.name: _best(data, outcomes) for data in datasets if data.files and data.target is None}
@@ -59,7 +65,7 @@ def run_study(options: Options, start: StartRun) -> None:
         _add_pictures(data, [outcome for outcome in outcomes if outcome.baseline.data is data], folder)
     for name, best in own.items():
         classes = draw_classes(str(best.baseline), best.results, best.baseline.data.test.y, best.probabilities)
-        folder.add_picture(f"{name}-classes.png", *classes)
+        folder.add_picture(file_stem(name, "classes.png"), *classes)
 
 
 def _best(data: Dataset, outcomes: Sequence[Outcome]) -> Outcome:
@@ -69,12 +75,27 @@ def _best(data: Dataset, outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def _add_pictures(data: Dataset, outcomes: Sequence[Outcome], folder: RunFolder) -> None:
+    if data.example_shape is not None and len(data.example_shape) == 3:
+        _add_mistakes(data, outcomes, folder)
     if data.image_shape is not None:
         networks = [Trained(one.baseline.network, one.baseline.spec, one.fit.params) for one in outcomes]
         add_pictures(data, networks, folder)
     if data.target is not None:
         test = {outcome.baseline.network: outcome.predicted["test"] for outcome in outcomes}
-        folder.add_picture(f"{data.name}-residuals.png", *draw_residuals(data.name, data.target, data.test.y, test))
+        folder.add_picture(
+            file_stem(data.name, "residuals.png"), *draw_residuals(data.name, data.target, data.test.y, test)
+        )
+
+
+def _add_mistakes(data: Dataset, outcomes: Sequence[Outcome], folder: RunFolder) -> None:
+    """Add the photos of the test set that the best network on dev is most wrong about."""
+    best, stats = _best(data, outcomes), data.standardizer
+    photos = np.clip(data.test.x * stats.std + stats.mean, 0, 1)
+    photos = photos[..., 0] if photos.shape[-1] == 1 else photos
+    names = [plain(name) for name in data.classes]
+    figure = plots.draw_mistakes(photos, data.test.y, best.predicted["test"], best.probabilities, classes=names)
+    caption = f"{data.name}, test set: the worst mistakes of {best.baseline.network}, with predicted probabilities."
+    folder.add_picture(file_stem(data.name, "mistakes.png"), plots.png(figure), caption)
 
 
 def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:
@@ -93,6 +114,8 @@ def _optimizer(options: Options, m: int) -> optax.GradientTransformation:
 
 def baseline_specs(data: Dataset) -> dict[str, Spec]:
     """Return the networks for a data set, with zero, one and three hidden layers, behind embeddings if it has any."""
+    if data.example_shape is not None:
+        return file_specs(data.example_shape, data.n_outputs, data.output)
     row, k, output = (data.numbers, data.embedded), data.n_outputs, data.output
     return {
         "logistic" if data.target is None else "linear": table_spec(*row, (k,), output=output, init="zeros"),

@@ -31,6 +31,9 @@ from experiments.studies.ladder.results import Row, file_stem
 POINTS = 20
 """Approximate number of points of a learning curve."""
 
+PROVED = 2**22
+"""The maximum number of activations of a layer, over all rows, on which gradients are compared."""
+
 
 class Baseline(NamedTuple):
     """A network on a data set."""
@@ -68,6 +71,11 @@ class Outcome(NamedTuple):
     results: ClassResults | None
 
 
+def proved_rows(baseline: Baseline) -> int:
+    """Return on how many training rows the gradients are compared, in float64: all, unless that takes much memory."""
+    return min(len(baseline.data.train.y), max(1, PROVED // baseline.spec.width))
+
+
 def train(
     baseline: Baseline,
     options: Options,
@@ -83,7 +91,8 @@ def train(
     params = start_at_mean(model.init(init_key), data.target)
     of, watched = score_of(data), jax.device_put({"train": data.train, "dev": data.dev})
     prove = proof.make_proof(str(baseline), objective)
-    initial_difference = prove(params, data.train)
+    proved = jax.tree.map(lambda a: a[: proved_rows(baseline)], data.train)
+    initial_difference = prove(params, proved)
 
     def evaluate(params):
         predicted = predictions(watched, spec, params)
@@ -123,7 +132,7 @@ def train(
         sizes=str(spec),
         params=spec.n_params,
         scores=scores_of(parts, data.target, predicted),
-        difference={"initial": initial_difference, "trained": prove(fit.params, data.train)},
+        difference={"initial": initial_difference, "trained": prove(fit.params, proved)},
         speed=time_steps(objective, optimizer, params, one_batch) if options.time_steps else {},
         dev_loss=mean_loss(spec, fit.params, data.dev),
         dev_examples=len(data.dev.y),

@@ -25,7 +25,7 @@ def tables():
     found = {}
     for block in re.findall(r"(?:^\|.*\n)+", PAGE.read_text(), re.MULTILINE):
         first, _, *rows = (re.split(r"(?<!\\) *\| *", line.strip("| \n")) for line in block.splitlines())
-        found[first[0]] = rows
+        found[first[0]] = found.get(first[0], []) + rows
     return found
 
 
