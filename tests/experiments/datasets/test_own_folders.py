@@ -21,7 +21,7 @@ FRACTIONS = 0.7, 0.15, 0.15
 
 
 def photo(path, color, size=(20, 30)):
-    random = np.random.default_rng(abs(hash(path.name)) % 1000)
+    random = np.random.default_rng([*path.name.encode()])
     pixels = random.integers(0, 120, (*size, 3))
     pixels[..., color] += 100
     Image.fromarray(pixels.astype(np.uint8)).save(path)
@@ -194,7 +194,8 @@ def test_two_commands_from_a_folder_to_the_class_of_each_file(kind, request, tmp
     assert main.main(["predict", str(run), *expected[:2], "--out", str(tmp_path / "out.csv")]) == 0
     assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith(rows[0]["file"])
     (tmp_path / "a.txt").write_text("")
+    (tmp_path / "empty").mkdir()
     capsys.readouterr()
-    for path, message in [("a.txt", "must be a "), ("absent.png", "No such file"), ("runs", "has no ")]:
+    for path, message in [("a.txt", "must be a "), ("absent.png", "No such file"), ("empty", "has no ")]:
         assert main.main(["predict", str(run), str(tmp_path / path)]) == 2
         assert message in capsys.readouterr().err
