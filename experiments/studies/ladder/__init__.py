@@ -14,7 +14,7 @@ STUDY = Study(
     question=(
         "Do one or three hidden layers help on breast cancer (569 patients, 30 measurements, 2 classes) and on digits "
         "(1797 images of 8 x 8, 10 classes)? Are the hand-derived gradients correct, and how fast are they? --data "
-        "FILE --label COLUMN uses your own CSV or npz file instead."
+        "FILE --label COLUMN uses your own table or npz file instead, --data FOLDER your photos or recordings."
     ),
     command="python -m experiments run ladder",
     time="40 s on 2 CPU cores, less than half of it compilation, which is cached for later runs",

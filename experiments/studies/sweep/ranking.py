@@ -71,6 +71,12 @@ def rank(trainings: Iterable[Training], dev_examples: int | None = None) -> list
     return ranked
 
 
+def tied(standings: list[Standing], dev_examples: int | None = None) -> int:
+    """Return how many of the ranked points are within noise of the highest mean score, by the rule of `rank`."""
+    highest = min(standings, key=_standing_order)
+    return 1 + sum(_is_alike(one, highest, dev_examples) for one in standings if one is not highest)
+
+
 def _training_order(training: Training) -> tuple[bool, float, float]:
     return training.diverged_at is not None, -training.dev_score, _nan_last(training.dev_loss)
 

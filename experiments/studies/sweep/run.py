@@ -16,7 +16,7 @@ from experiments.runs.progress import show_progress
 from experiments.studies.sweep import Options
 from experiments.studies.sweep.data import load
 from experiments.studies.sweep.plan import make_plan
-from experiments.studies.sweep.ranking import rank
+from experiments.studies.sweep.ranking import rank, tied
 from experiments.studies.sweep.report import to_csv, winner_lines, write_report
 from experiments.studies.sweep.training import groups_of, network_of, train
 
@@ -49,7 +49,8 @@ def run_study(name: str, options: Options, start: StartRun) -> None:
                 on_nan=options.on_nan,
                 checkpoints=folder.checkpoints(f"{group.fixed['activation']}-{len(group.sizes)}"),
             )
-    standings = rank(trainings, len(data.dev.y) if data.target is None else None)
+    m = len(data.dev.y) if data.target is None else None
+    standings = rank(trainings, m)
     best = standings[0]
     if not best.finished:
         folder.write_text("sweep.csv", to_csv(plan, standings, of.key))
@@ -70,9 +71,11 @@ def run_study(name: str, options: Options, start: StartRun) -> None:
     counts = f"trainings: {len(trainings)} (points: {len(plan.points)}, seeds: {len(plan.seeds)}) in {programs}"
     skipped = {f"point {one.point}, seed {one.seed}": one.skipped for one in trainings}
     counts += f"\nranked by the mean dev {of.name}"
-    if data.target is None:
-        noise = f"one of {len(data.dev.y)} dev examples ({100 / len(data.dev.y):.2g} points) or one standard error"
+    if m is not None:
+        noise = f"one of {m} dev examples ({100 / m:.2g} points) or one standard error"
         counts += f"; within its noise, {noise}, by the dev loss"
+        alike = tied(standings, m)
+        counts += f": {alike} points are within the noise of the highest accuracy" if alike > 1 else ""
     counts = "\n".join([counts, *skipped_lines(options.on_nan, skipped)])
     results = None
     if data.target is None:

@@ -19,7 +19,7 @@ from experiments.networks import storage
 from experiments.studies.sweep import DATA, Options, data, pictures, report, training
 from experiments.studies.sweep import run as sweep
 from experiments.studies.sweep.plan import make_plan
-from experiments.studies.sweep.ranking import rank
+from experiments.studies.sweep.ranking import rank, tied
 from experiments.studies.sweep.training import Training
 from tests.experiments.readers.test_idx import idx
 
@@ -208,6 +208,7 @@ def test_within_the_noise_of_the_accuracy_the_loss_decides():
     everything = lead + close + behind
     assert [one.point for one in rank(everything)] == [0, 1, 2]
     assert [one.point for one in rank(everything, n)] == [1, 0, 2]
+    assert tied(rank(everything, n), n) == 2 and tied(rank(everything)) == tied(rank(behind, n), n) == 1
     assert [one.point for one in rank(made(0, (82 / n, 0.8)) + made(1, (81 / n, 0.1)), n)] == [0, 1]
     assert [one.point for one in rank(made(0, (82 / n, 0.8)) + made(1, (82 / n, 0.1)), n)] == [1, 0]
     # Of 4 and 10 misses the standard error is 3; with less spread, a mean that is 2 misses worse is worse.
