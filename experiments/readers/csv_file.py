@@ -12,7 +12,7 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -78,11 +78,6 @@ class Columns(Mapping):
     def __init__(self, texts: dict[str, str]) -> None:
         self._texts = texts
 
-    @classmethod
-    def of_fields(cls, columns: Mapping[str, list[str]]) -> "Columns":
-        """Return these fields, none of which holds the separator, a control character."""
-        return cls({name: _SEPARATOR.join(fields) for name, fields in columns.items()})
-
     def __getitem__(self, name: str) -> list[str]:
         text = self._texts[name]
         fields = text.split(_SEPARATOR)
@@ -97,6 +92,11 @@ class Columns(Mapping):
 
     def __contains__(self, name: object) -> bool:
         return name in self._texts
+
+
+def join_fields(fields: Sequence[str]) -> str:
+    """Return fields, none of which holds a control character, as one text of `Columns`."""
+    return _SEPARATOR.join(fields)
 
 
 def read_table(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Table:

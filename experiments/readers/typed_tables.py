@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments.readers.csv_file import (
     MOST_COLUMNS,
     MOST_FIELDS,
@@ -20,6 +22,7 @@ from experiments.readers.csv_file import (
     Columns,
     Layout,
     Table,
+    join_fields,
     names_of,
 )
 from experiments.readers.errors import InvalidFileError, check_file
@@ -77,22 +80,25 @@ def table_of(path: Path, names: Iterable[object], columns: Iterable[Iterable[obj
         are no rows.
     """
     listed = names_of(path, [_text(name) or "" for name in names], line=first - 1)
-    texts: dict[str, list[str]] = {}
-    rows = 0
+    texts: dict[str, str] = {}
+    filled = np.zeros(0, bool)
     for name, cells in zip(listed, columns, strict=True):
         fields = [*_fields(path, name, cells, first)]
-        rows = len(fields)
-        texts[name] = fields
-    empty = [i for i, row in enumerate(zip(*texts.values(), strict=True)) if len(row) > 1 and not any(row)]
-    lines, notes = [*range(first, first + rows)], [note]
-    if empty:
-        notes.append(f"left out: {len(empty)} rows of empty fields, the first in line {first + empty[0]}")
-        for fields in (lines, *texts.values()):
-            for i in reversed(empty):
-                del fields[i]
-    if not lines:
+        here = np.fromiter(map(bool, fields), bool, len(fields))
+        filled = filled | here if texts else here
+        texts[name] = join_fields(fields)
+    kept = np.flatnonzero(filled) if len(texts) > 1 else np.arange(len(filled))
+    if not len(kept):
         raise InvalidFileError(f"{path} has a header and no rows")
-    return Table(Columns.of_fields(texts), lines, tuple(notes))
+    table, notes, n = Columns(texts), [note], len(filled) - len(kept)
+    if n:
+        notes.append(f"left out: {n} rows of empty fields, the first in line {first + int(filled.argmin())}")
+        table = Columns({name: join_fields(_selected(table[name], kept)) for name in texts})
+    return Table(table, (first + kept).tolist(), tuple(notes))
+
+
+def _selected(fields: list[str], rows: np.ndarray) -> list[str]:
+    return [fields[i] for i in rows]
 
 
 def _read_parquet(path: Path, layout: Layout) -> Table:
