@@ -1,4 +1,4 @@
-"""Predict new data with a network of a run: a photo, a recording, or the rows of a CSV or npz file; or translate.
+"""Predict new data with a network of a run: a photo, a recording, or the rows of a table or npz file; or translate.
 
 predict RUN IMAGE: with a run of catvnoncat, print the class of a photo and its probability. The photo may be a PNG or
 JPEG of any size, in color or gray. It is rotated by its EXIF orientation, put on a white background if transparent, and

@@ -193,6 +193,10 @@ def test_two_commands_from_a_folder_to_the_class_of_each_file(kind, request, tmp
     assert list(saved.predict(x)) == classes
     assert main.main(["predict", str(run), *expected[:2], "--out", str(tmp_path / "out.csv")]) == 0
     assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith(rows[0]["file"])
+    assert main.main(["export", str(run), "--to", "npz", "--out", str(tmp_path / "a.npz")]) == 0
+    assert (
+        f"encoder.json has the encoding of {'photos' if kind == 'pets' else 'recordings'}: " in capsys.readouterr().out
+    )
     (tmp_path / "a.txt").write_text("")
     (tmp_path / "empty").mkdir()
     capsys.readouterr()
