@@ -246,7 +246,10 @@ def test_best_network_on_dev_is_used_by_default(ladder_run, table, predict, erro
     for content, message in [
         (b"[]", "expected a list of networks, got []"),
         (b"{}", "expected a list of networks"),
-        (b'[{"data": "a", "network": "b", "accuracy": {"dev": "1"}}]', "expected data, network and accuracy of each"),
+        (
+            b'[{"data": "a", "network": "b", "accuracy": {"dev": "1"}}]',
+            "expected data, network and accuracy or r_squared",
+        ),
         (b'[{"data": "../a", "network": "b", "accuracy": {"dev": 1.0}}]', "has no network '../a-b'"),
         (b"[" * 100_000, "nested too deeply"),
         (None, "has no results.json, which ranks its networks"),

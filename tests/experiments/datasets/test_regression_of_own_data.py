@@ -61,6 +61,7 @@ def test_scores_are_those_of_scikit_learn_in_the_units_of_the_file(houses, nonne
     )
 
 
+@pytest.mark.representatives("True-embedded1")
 @pytest.mark.parametrize("embedded", [(), (5,)])
 @pytest.mark.parametrize("nonnegative", [False, True])
 def test_scale_and_shift_become_a_part_of_the_last_layer(houses, nonnegative, embedded):
