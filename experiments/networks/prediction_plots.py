@@ -9,6 +9,8 @@ from experiments.networks.classification import ClassResults, curves_of
 from experiments.reports import plots
 
 MOST_CURVES = 10
+MOST_NAMES = 40
+"""Classes whose names fit beside a confusion matrix; those of more are not written."""
 
 
 def draw_residuals(name: str, target: Target, y: np.ndarray, predicted: Mapping[str, np.ndarray]) -> tuple[bytes, str]:
@@ -48,13 +50,16 @@ def draw_classes(name: str, results: ClassResults, y: np.ndarray, probabilities:
       y: the classes of the test rows, (m,).
       probabilities: of each class, (m, k).
     """
-    support = results.support
+    support, names = results.support, [plain(each, 16) for each in results.classes]
+    k = len(names)
+    side = float(np.clip(0.2 * k + 1.5, 3.6, 9))
     figure, axes = plots.grid(1, 3)
-    plots.draw_confusion(axes[0, 0], results.confusion, [plain(each) for each in results.classes])
+    figure.set_size_inches(side + 11, side)
+    plots.draw_confusion(axes[0, 0], results.confusion, names if k <= MOST_NAMES else [""] * k)
     drawn = [i for i in np.argsort(-support, kind="stable") if 0 < support[i] < len(y)]
     roc, precision = {}, {}
     for i in drawn[:MOST_CURVES]:
-        curves, each = curves_of((y == i).astype(int), probabilities[:, i]), plain(results.classes[i])
+        curves, each = curves_of((y == i).astype(int), probabilities[:, i]), names[i]
         roc[f"{each}: {results.roc_auc[i]:.3f}"] = curves.fpr, curves.tpr
         precision[f"{each}: {results.average_precision[i]:.3f}"] = curves.tpr, curves.precision
     if roc:
@@ -67,6 +72,6 @@ def draw_classes(name: str, results: ClassResults, y: np.ndarray, probabilities:
     return plots.png(figure), caption
 
 
-def plain(text: str) -> str:
-    """Return a short text without the marks of formulas."""
-    return text[:40].replace("$", r"\$")
+def plain(text: str, most: int = 40) -> str:
+    """Return a text of at most that many characters, without the marks of formulas."""
+    return (text if len(text) <= most else f"{text[: most - 1]}…").replace("$", r"\$")

@@ -77,8 +77,9 @@ def ranking_note(rows: Sequence[Row]) -> str:
     others = [rows[i].network for i in alike if i != best]
     tie = ""
     if others:
-        m = rows[best].dev_examples
-        tie = f"; {' and '.join(others)} within one of {m} dev examples, which is noise, so the dev loss decides"
+        within = f"within one of {rows[best].dev_examples} dev examples, which is noise"
+        alike_by = within if networks[best].noise else "with the same score"
+        tie = f"; {' and '.join(others)} {alike_by}, so the dev loss decides"
     return f"{rows[best].data}, best on dev: {rows[best].network}{tie}"
 
 

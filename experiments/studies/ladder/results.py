@@ -106,10 +106,14 @@ def best_network(run: Path) -> str:
 
 def _ranked(row: object) -> Ranked:
     match row:
-        case {"data": str(data), "network": str(network), ACCURACY.key: {"dev": float(score)}} if score <= 1:
+        case {"data": str(data), "network": str(network), ACCURACY.key: {"dev": float(score)}} | {
+            "data": str(data),
+            "network": str(network),
+            R_SQUARED.key: {"dev": float(score)},
+        } if score <= 1:
+            # A run of an earlier version has neither loss nor number.
             loss, m = row.get("dev_loss", 0.0), row.get("dev_examples", 0)
             if isinstance(loss, float) and type(m) is int and m >= 0:
-                return Ranked(file_stem(data, network), score, loss, 1 / m if m else 0.0)
-        case {"data": str(data), "network": str(network), R_SQUARED.key: {"dev": float(score)}} if score <= 1:
-            return Ranked(file_stem(data, network), score, 0.0, 0.0)
+                noise = 1 / m if m and ACCURACY.key in row else 0.0
+                return Ranked(file_stem(data, network), score, loss, noise)
     raise ValueError(f"expected data, network and accuracy or r_squared of each network, got {short_json(row)}")

@@ -80,5 +80,10 @@ def test_within_one_dev_example_the_loss_decides(tmp_path):
     noise = "logistic within one of 40 dev examples, which is noise, so the dev loss decides"
     assert ranking_note(rows) == f"my data, best on dev: one-hidden; {noise}"
     assert ranking_note(rows[1:]) == "my data, best on dev: one-hidden"
+    numbers = [each._replace(scores={"r_squared": each.scores["accuracy"]}) for each in rows]
+    assert ranking_note(numbers) == (
+        "my data, best on dev: one-hidden; logistic with the same score, so the dev loss decides"
+    )
+    assert ranking_note([numbers[0]._replace(dev_loss=0.1), row("deep", 0.96, 0.9)]) == "my data, best on dev: deep"
     (tmp_path / "results.json").write_text(json.dumps([each.as_json() for each in rows]))
     assert best_network(tmp_path) == "my-data-one-hidden"
