@@ -100,7 +100,10 @@ COMMANDS = {
                 "classify a photo (PNG or JPEG) with a run of catvnoncat, or a handwritten digit with one of mnist",
             ),
             ("predict RUN FILE.wav", "write the digits of a recording with a run of speech"),
-            ("predict RUN FILE", "classify the rows of a CSV or npz file with a run on your own file; prints CSV"),
+            (
+                "predict RUN FILE",
+                "predict the rows of a table, photos or recordings with a run on your own; prints CSV",
+            ),
             ("predict --help", "the preparation of photos, recordings and rows, and the options"),
         ),
     ),

@@ -199,7 +199,7 @@ def _pictures(runs: Sequence[Run]) -> list[tuple[bytes, str]]:
             name = training, counted, metric
             own = {run.name: run.curves[name] for run in runs if name in run.curves}
             cost = any(word in metric for word in ("loss", "cost"))
-            best = "min" if cost else "max" if "accuracy" in metric else ""
+            best = "min" if cost else "max" if "accuracy" in metric or "r_squared" in metric else ""
             plots.draw_curves(panel, own, title=training, x=counted, y=metric.replace("_", " "), log=cost, best=best)
         caption = f"{training or runs[0].settings['experiment']}: {', '.join(metrics)} by run.".replace("_", " ")
         pictures.append((plots.png(figure), caption))

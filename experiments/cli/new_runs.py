@@ -15,7 +15,7 @@ from typing import Any
 from experiments.cli.console import PROG, RUN, as_typed, error, log
 from experiments.cli.parsing import defaults_of, parse
 from experiments.datasets import encoder
-from experiments.datasets.options import OWN_SUFFIXES
+from experiments.datasets.options import OWN_SUFFIXES, suffix_of
 from experiments.readers.suggestions import suggest
 from experiments.reports import terminal
 from experiments.runs import compilation_cache, config_file, connection, processes
@@ -41,7 +41,7 @@ def sweep(rest: list[str], argv: list[str]) -> int:
     name, *rest = rest or [""]
     if name in ("-h", "--help"):
         name, rest = "DATA", ["--help"]
-    elif name not in module.DATA and Path(name).suffix.lower() in OWN_SUFFIXES:
+    elif name not in module.DATA and (suffix_of(Path(name)) in OWN_SUFFIXES or (name and Path(name).is_dir())):
         name, rest = "own", ["--data", name, *rest]
     elif name not in module.DATA:
         missing = f"no data set is called {name!r}" if name else "sweep needs the name of a data set"
@@ -199,7 +199,7 @@ def _execute(plan: Callable[[], PlannedRun | None]) -> int:
     return 0
 
 
-_OWN_DATA = "to classify new rows", "predict RUN FILE"
+_OWN_DATA = "to predict new rows", "predict RUN FILE"
 
 
 def _how_to_resume(run: PlannedRun | None) -> str:

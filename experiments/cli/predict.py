@@ -1,4 +1,4 @@
-"""Classify new data with a network of a run: a photo, a recording, or the rows of a CSV or npz file; or translate.
+"""Predict new data with a network of a run: a photo, a recording, or the rows of a table or npz file; or translate.
 
 predict RUN IMAGE: with a run of catvnoncat, print the class of a photo and its probability. The photo may be a PNG or
 JPEG of any size, in color or gray. It is rotated by its EXIF orientation, put on a white background if transparent, and
@@ -14,12 +14,17 @@ predict RUN FILE.wav: with a run of speech, print the digit of a recording, and 
 --strings, the digits that follow each other. The recording may be a WAV file of PCM or floats, of any rate, number of
 channels and loudness. It becomes one channel of 8 kHz, without silence at its ends.
 
+predict RUN FILE...: with a run on your own folder of photos or recordings (run ladder --data FOLDER), print the class
+of each file and the probability of each class, as CSV. A folder stands for the photos or recordings in it; if their
+folders are named as classes, the accuracy is printed.
+
 predict RUN SENTENCE: with a run of translation, print the translation of an English sentence, which is quoted: predict
 RUN "A man in a red shirt."
 
 predict RUN FILE: with a run on your own file (sweep FILE, run ladder --data FILE), print the class of each row of
-another file and the probability of each class, as CSV. The file needs the same columns, in any order; further columns
-are ignored. Rows are encoded and standardized as in training. If the file has the labels, the accuracy is printed.
+another file and the probability of each class, as CSV; of a run of regression, the predicted number. The file needs the
+same columns, in any order; further columns are ignored. Rows are encoded and standardized as in training. If the file
+has the labels, the accuracy is printed, or for regression R² and the errors.
 """
 
 import sys
@@ -34,6 +39,7 @@ from experiments.runs.atomic_write import write_new
 from experiments.runs.options import CacheOptions
 
 if TYPE_CHECKING:
+    from experiments.datasets.folder_inputs import Inputs
     from experiments.networks.storage import StoredNetwork
 
 _OF_HANDWRITING, _OF_SPEECH, _OF_TRANSLATION = ("mnist", "sweep-mnist"), "speech", "translation"
@@ -48,6 +54,8 @@ class Options(CacheOptions):
     """The results folder of a run."""
     file: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
     """The photo, the recording, or the file with rows; or the sentence."""
+    more: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = ()
+    """More photos or recordings, with a run on a folder of them."""
     network: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
     """A network of the run, by the name of its file. By default the best on dev for rows, else the deepest."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: printed)")] = None
@@ -64,6 +72,11 @@ def run_command(options: Options) -> str:
     experiment, file = _experiment(options.run), Path(options.file)
     if experiment == _OF_TRANSLATION:
         return _translate(options)
+    inputs = _inputs_of(options.run)
+    if inputs is not None:
+        return _classify_files(options, inputs)
+    if options.more:
+        raise ValueError(f"predict takes one FILE with this run, got {1 + len(options.more)}: {options.more[0]}")
     name, network = _load_classifier(options.run, options.network)
     if network.image_shape is None and experiment not in (*_OF_HANDWRITING, _OF_SPEECH):
         return _classify_rows(options, file, name, network)
@@ -74,7 +87,42 @@ def run_command(options: Options) -> str:
         from experiments.studies.speech.new_recordings import recognize
 
         return recognize(file, network)
+    if _is_regression(network):
+        raise ValueError(f"{name} of {options.run} must be a classifier, got a network for regression")
     return _classify_photo(network, file)
+
+
+def _inputs_of(run: Path) -> "Inputs | None":
+    """Return what the files of a run on a folder become; `None` for another run."""
+    if not (run / "encoder.json").is_file():
+        return None
+    from experiments.datasets.folder_inputs import load_inputs
+
+    return load_inputs(run)
+
+
+def _classify_files(options: Options, inputs: "Inputs") -> str:
+    from experiments.networks import file_predictions
+
+    run, name = options.run, options.network or _best("ladder", options.run)
+    name, network = _load_classifier(run, name)
+    files = file_predictions.files_of([Path(each) for each in (options.file, *options.more)], inputs)
+    predicted = file_predictions.classify_files(run, files, inputs, network)
+    scored = file_predictions.accuracy_by_folder(predicted, network.classes)
+    ranked = "" if options.network else ", the run's best on dev"
+    notes = [printable(line) for line in (f"by {name}, {network.spec}{ranked}", *scored)]
+    return _printed(options, file_predictions.files_to_csv(predicted, network.classes), notes, len(files))
+
+
+def _printed(options: Options, text: str, notes: list[str], n: int) -> str:
+    """Return the predictions as text, with notes on stderr; or write them to a file, and return the notes."""
+    if options.out is None:
+        print(*notes, sep="\n", file=sys.stderr)
+        return text.removesuffix("\n")
+    if options.out.absolute().parent.resolve() == options.run.resolve():
+        raise ValueError(f"--out must be outside the run's folder, got {options.out}")
+    write_new(options.out, text.encode("utf-8", "replace"))
+    return "\n".join([f"{options.out}: the classes of {n} files", *notes])
 
 
 def _translate(options: Options) -> str:
@@ -87,14 +135,21 @@ def _translate(options: Options) -> str:
 
 
 def _load_classifier(run: Path, name: str) -> tuple[str, "StoredNetwork"]:
-    """Return a classifier of the run and its name; the deepest if no name is given."""
+    """Return a network of the run for labels or for one number, and its name; the deepest if no name is given."""
     from experiments.networks.storage import load_from_run
 
     name, network = load_from_run(run, name)
     one_of_two = (network.spec.output, network.spec.n_outputs) == ("binary", 1)
-    if not one_of_two and (network.spec.output != "softmax" or len(network.classes) < 2):
-        raise ValueError(f"{name} of {run} must be a classifier, got a network for regression")
+    if _is_regression(network):
+        if network.spec.n_outputs != 1:
+            raise ValueError(f"{name} of {run} must predict one number, got {network.spec.n_outputs}")
+    elif not one_of_two and (network.spec.output != "softmax" or len(network.classes) < 2):
+        raise ValueError(f"{name} of {run} must be a classifier, got a network without names of classes")
     return name, network
+
+
+def _is_regression(network: "StoredNetwork") -> bool:
+    return network.spec.output in ("linear", "relu")
 
 
 def _experiment(run: Path) -> str:
@@ -141,13 +196,20 @@ def _classify_rows(options: Options, file: Path, name: str, network: "StoredNetw
         raise ValueError(f"--out must be outside the run's folder, got {options.out}")
     if not options.network:
         name, network = _load_classifier(options.run, _best(config.study.name, options.run))
-    rows = read_rows(file, options.run, config.options)
-    predicted = predictions.classify(file, rows, network)
-    text = predictions.to_csv(predicted, network.classes)
+    regression = _is_regression(network)
+    rows = read_rows(file, options.run, config.options, regression=regression)
     ranked = "" if options.network else ", the run's best on dev"
     notes = [f"by {name}, {network.spec}{ranked}", *rows.notes]
-    if rows.labels is not None:
-        notes.append(predictions.accuracy(predicted, rows.labels, network.classes))
+    if regression:
+        numbers = predictions.predict_numbers(file, rows, network)
+        text = predictions.numbers_to_csv(numbers, rows.label)
+        scored = [] if rows.numbers is None else [predictions.errors(numbers, rows.numbers)]
+    else:
+        predicted = predictions.classify(file, rows, network)
+        text = predictions.to_csv(predicted, network.classes)
+        scored = [] if rows.labels is None else [predictions.accuracy(predicted, rows.labels, network.classes)]
+    if scored:
+        notes += scored
         trained_on = config.json.get("data")
         if isinstance(trained_on, dict) and digest(file) in trained_on.values():
             notes.append("note: this is the run's own data file: most of its rows are training rows")
@@ -156,7 +218,8 @@ def _classify_rows(options: Options, file: Path, name: str, network: "StoredNetw
         print(*notes, sep="\n", file=sys.stderr)
         return text.removesuffix("\n")
     write_new(options.out, text.encode())
-    return "\n".join([f"{options.out}: the classes of {len(rows.x)} rows", *notes])
+    what = "predicted numbers" if regression else "classes"
+    return "\n".join([f"{options.out}: the {what} of {len(rows.x)} rows", *notes])
 
 
 def _best(experiment: str, run: Path) -> str:

@@ -25,22 +25,32 @@ _NUMBER_FIELDS = ("name", "median", *Notation._fields)
 
 
 class Encoder(NamedTuple):
-    """The column of the classes, the columns of the inputs in order, and the layout and meaning of the file."""
+    """The label, the columns of the inputs in order, and the layout and meaning of the file.
+
+    Attributes:
+      target: the notation of the label's numbers for regression; None if it has classes.
+    """
 
     label: str
     columns: tuple[Column, ...]
     layout: Layout = DEFAULT_LAYOUT
     meaning: Meaning = DEFAULT_MEANING
+    target: Notation | None = None
 
 
 def as_json(
-    label: str, columns: Sequence[Column], layout: Layout = DEFAULT_LAYOUT, meaning: Meaning = DEFAULT_MEANING
+    label: str,
+    columns: Sequence[Column],
+    layout: Layout = DEFAULT_LAYOUT,
+    meaning: Meaning = DEFAULT_MEANING,
+    target: Notation | None = None,
 ) -> dict[str, Any]:
-    """Return, as JSON, what classifying a new row needs: the reading of its file, and each fitted column."""
+    """Return, as JSON, what predicting a new row needs: the reading of its file, and each fitted column."""
     missing = None if meaning.missing is None else list(meaning.missing)
     words = sorted(meaning.words & {label, *(column.name for column in columns)})
     reading = {**layout._asdict(), "missing": missing, "words": words}
-    return {"label": label, "reading": reading, "columns": list(map(_as_json, columns))}
+    content = {"label": label, "reading": reading, "columns": list(map(_as_json, columns))}
+    return content if target is None else content | {"target": target._asdict()}
 
 
 def _as_json(column: Column) -> dict[str, Any]:
@@ -67,7 +77,7 @@ def load(run: Path) -> Encoder:
 
 
 def _encoder(content: Any) -> Encoder:
-    if not isinstance(content, dict) or content.keys() != {"label", "reading", "columns"}:
+    if not isinstance(content, dict) or content.keys() - {"target"} != {"label", "reading", "columns"}:
         raise ValueError(f"expected an object of label, reading and columns, got {short_json(content)}")
     label, columns = content["label"], content["columns"]
     if not isinstance(label, str) or not isinstance(columns, list) or not columns:
@@ -77,7 +87,12 @@ def _encoder(content: Any) -> Encoder:
     names = {label, *(column.name for column in read)}
     if len(names) <= len(read):
         raise ValueError("the names of the columns and the label must be different")
-    return Encoder(label, read, layout, meaning)
+    target = content.get("target")
+    if target is not None:
+        if not isinstance(target, dict) or target.keys() != {*Notation._fields}:
+            raise ValueError(f"expected target to be an object of {', '.join(Notation._fields)}")
+        target = _notation(label, *(target[name] for name in Notation._fields))
+    return Encoder(label, read, layout, meaning, target)
 
 
 def _reading(content: Any) -> tuple[Layout, Meaning]:
@@ -115,12 +130,16 @@ def _number(name: str, median: Any, *notation: Any) -> Number:
         raise ValueError(
             f"the median of column {short_json(name)} must be a number up to {LARGEST:g}, got {short_json(median)}"
         )
+    return Number(name, float(median), _notation(name, *notation))
+
+
+def _notation(name: str, *notation: Any) -> Notation:
     strings = all(isinstance(mark, str) and len(mark) <= 10 for mark in notation)
     if not strings or notation[:2] not in MARKS:
         raise ValueError(
             f"the notation of column {short_json(name)} must be four marks, got {short_json(list(notation))}"
         )
-    return Number(name, float(median), Notation(*notation))
+    return Notation(*notation)
 
 
 def _words(kind: type[Category] | type[Embedded], name: str, levels: Any, most_frequent: Any) -> Category | Embedded:

@@ -1,7 +1,7 @@
 """Read the column of classes in a user's data."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from experiments.datasets.columns import Meaning, option
 from experiments.readers import numerals
 from experiments.readers.errors import InvalidFileError
-from experiments.readers.numerals import NUMBER, Notation
+from experiments.readers.numerals import NUMBER
 
 MOST_CLASSES = 100
 LONGEST_CLASS = 100
@@ -97,24 +97,21 @@ def classes_of(
         raise InvalidFileError(f"{path}: {label!r} is {words[0]!r} in every row, expected at least two classes")
     numbers = all(map(NUMBER.fullmatch, distinct))
     values = f"{path}: {label!r} has {len(distinct)} different values in {len(words)} rows, expected classes"
-    if len(distinct) > MOST_CLASSES:
-        raise InvalidFileError(f"{values}, at most {MOST_CLASSES}: is it a measurement?")
     written = numerals.notations(distinct)
-    if not declared and (
-        _look_measured(distinct, written[0], len(words)) if written else _look_like_names(len(distinct), len(words))
-    ):
-        fix = "is it a measurement" if written else "does it name each row"
+    if len(distinct) > MOST_CLASSES:
+        fix = "is it a measurement? Then use --task regression" if written else "does it name each row?"
+        raise InvalidFileError(f"{values}, at most {MOST_CLASSES}: {fix}")
+    if not declared and not written and _look_like_names(len(distinct), len(words)):
         raise InvalidFileError(
-            f"{values} of several rows each: {fix}? If they are classes, use {option('--words', label)}"
+            f"{values} of several rows each: does it name each row? If they are classes, use {option('--words', label)}"
         )
     classes = sorted(distinct, key=(lambda word: (numerals.exact(word), word)) if numbers else None)
     number = {word: i for i, word in enumerate(classes)}
     return tuple(classes), np.array([number[word] for word in words], np.int32)
 
 
-def _look_measured(distinct: Collection[str], written: Notation, m: int) -> bool:
-    """Return whether numbers of m rows look like measurements: many different ones, each in few rows."""
-    k, whole = len(distinct), all(numerals.number(word, written).is_integer() for word in distinct)
+def looks_measured(k: int, m: int, *, whole: bool) -> bool:
+    """Return whether k different numbers in m rows look like measurements: many, each in few rows."""
     return k == m or (m < 5 * k and k > (10 if whole else 5)) or (k > 20 and not whole)
 
 

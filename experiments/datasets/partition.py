@@ -8,6 +8,7 @@ import numpy as np
 import jaxnn
 from experiments.datasets.column_kinds import MOST_NUMBERS
 from experiments.datasets.dataset import Dataset
+from experiments.datasets.targets import Target
 from experiments.readers.errors import InvalidFileError
 
 FEWEST_ROWS = 10
@@ -27,8 +28,8 @@ def check_rows(path: Path, m: int) -> None:
 
 
 def split_rows(y: np.ndarray, fractions: Sequence[float], seed: int) -> tuple[jaxnn.Batch, ...]:
-    """Return train, dev and test; the x of each are the indices of its rows."""
-    return jaxnn.split(np.arange(len(y)), y, fractions, seed=seed, stratify=True)
+    """Return train, dev and test, stratified if y are classes; the x of each are the indices of its rows."""
+    return jaxnn.split(np.arange(len(y)), y, fractions, seed=seed, stratify=y.dtype.kind == "i")
 
 
 def check_count(path: Path, m: int, n: int) -> None:
@@ -48,14 +49,20 @@ def problem_of(
     encoder: dict | None,
     notes: list[str],
     embedded: tuple[int, ...] = (),
+    target: Target | None = None,
 ) -> Dataset:
-    """Return the problem of encoded rows x, the parts naming theirs, with how rows were encoded and read."""
+    """Return the problem of encoded rows x, the parts naming theirs, with how rows were encoded and read.
+
+    Labels y of the parts are classes, or for regression numbers, which are scaled here.
+    """
     numbers = x[:, : x.shape[1] - len(embedded)]
     stats = jaxnn.data.Standardizer(np.empty(0), np.empty(0))  # of a table without numbers
     if numbers.shape[1]:
         stats = jaxnn.data.fit_standardizer(numbers[parts[0].x].astype(np.float64, copy=False))
     ready = [part._replace(x=prepared(stats, x, len(embedded), part.x)) for part in parts]
-    return Dataset(*ready, classes, stats, embedded=embedded, encoder=encoder, notes=tuple(notes))
+    if target is not None:
+        ready = [part._replace(y=target.scaled(part.y)) for part in ready]
+    return Dataset(*ready, classes, stats, embedded=embedded, encoder=encoder, notes=tuple(notes), target=target)
 
 
 def prepared(

@@ -123,13 +123,19 @@ def _described(name: str, network: "StoredNetwork", options: Options, out: Path)
     return [
         f"{out}: {name}, {spec} ({spec.kind}), {spec.n_params} params, in float32.",
         f"x is (m, {', '.join(map(str, in_shape))}) in {spec.in_dtype}{_scale(network, options)}.",
-        *(
-            [f"{rows} has the encoding of rows: one input per column of numbers, and one per level of a word."]
-            if rows.exists()
-            else []
-        ),
+        *([f"{rows} has the encoding of {_encoded(options.run)}."] if rows.exists() else []),
         f"After these lines, {form.OUTPUT} is {result}:",
     ]
+
+
+def _encoded(run: Path) -> str:
+    """Return what the encoding in a run's folder is of."""
+    from experiments.datasets.folder_inputs import load_inputs
+
+    inputs = load_inputs(run)
+    if inputs is None:
+        return "rows: one input per column of numbers, and one per level of a word"
+    return "photos: pixels from 0 to 1" if inputs.kind == "photos" else "recordings: log-mel features"
 
 
 def _scale(network: "StoredNetwork", options: Options) -> str:
@@ -147,6 +153,8 @@ def _scale(network: "StoredNetwork", options: Options) -> str:
         experiment = read_json_config(options.run)["experiment"]
     except ValueError:
         experiment = ""
+    if experiment == "ladder" and len(network.spec.in_shape) == 2:
+        return ", features as in training"
     scale = _SCALES.get(experiment, ", on the scale of training, which the run does not record")
     return scale.format(flattened=", flattened" if len(network.spec.in_shape) == 1 else "")
 
@@ -169,9 +177,10 @@ def _input_names(run: Path, network: "StoredNetwork") -> list[str]:
     """Return the names of a CSV file's columns, or x[:, 0] and so on."""
     from experiments.datasets import encoder
     from experiments.datasets.columns import width
+    from experiments.datasets.folder_inputs import load_inputs
 
     names = []
-    if (run / encoder.FILE).exists():
+    if (run / encoder.FILE).exists() and load_inputs(run) is None:
         names = [column.name for column in encoder.load(run).columns for _ in range(width([column]))]
     n = network.standardizer.mean.size
     return [printable(name) for name in names] if len(names) == n else [f"x[..., {i}]" for i in range(n)]

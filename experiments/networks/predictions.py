@@ -1,22 +1,24 @@
-"""Predict the classes of new rows: classes and probabilities as CSV, and the accuracy."""
+"""Predict the classes or numbers of new rows as CSV, and the accuracy or the errors."""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from experiments.datasets.labels import LONGEST_CLASS, MOST_CLASSES
 from experiments.datasets.new_rows import Rows
-from experiments.datasets.partition import check_count, prepared
+from experiments.datasets.partition import check_count, plural, prepared
+from experiments.networks.scores import error_text
 from experiments.networks.spec import class_probabilities
 from experiments.networks.storage import StoredNetwork
 from experiments.networks.tables import shape_of_row
 from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, exact
+from jaxnn.metrics import mean_absolute_error, r_squared
 
 NUMBERS_AT_A_TIME = 2**24
 """The maximum number of activations of a layer in memory, which limits the number of rows per batch."""
@@ -35,10 +37,51 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
     Raises:
       InvalidFileError: if the number of inputs differs, or they are so large that the network overflows.
     """
-    (m, n), k, longest = rows.x.shape, len(network.classes), max(map(len, network.classes))
+    k, longest = len(network.classes), max(map(len, network.classes))
     if k > MOST_CLASSES or longest > LONGEST_CLASS:
         got = f"the network names {k} classes in up to {longest} characters"
         raise InvalidFileError(f"{file}: {got}, expected at most {MOST_CLASSES} and {LONGEST_CLASS}")
+    batches, model = _batches(file, rows, network, k), network.spec.model()
+    decide = jax.jit(model.predict)
+    predictions = Predictions(
+        np.concatenate([decide(network.params, part, network.stats) for part in batches.parts]),
+        np.concatenate([class_probabilities(model, network.params, part, network.stats) for part in batches.parts]),
+    )
+    batches.check(np.isfinite(predictions.probabilities).all(axis=1))
+    return predictions
+
+
+def predict_numbers(file: Path, rows: Rows, network: StoredNetwork) -> np.ndarray:
+    """Return the numbers that a network of regression predicts for the rows, (m,) float32.
+
+    Raises:
+      InvalidFileError: as `classify`.
+    """
+    batches, predict = _batches(file, rows, network, 1), jax.jit(network.spec.model().predict)
+    numbers = np.concatenate([predict(network.params, part, network.stats) for part in batches.parts]).reshape(-1)
+    batches.check(np.isfinite(numbers))
+    return numbers
+
+
+class _Batches(NamedTuple):
+    """Standardized rows in parts that fit in memory, and the numbers in them, (m, n)."""
+
+    parts: list[Any]
+    numbers: np.ndarray
+    place: Callable[[int], str]
+
+    def check(self, finite: np.ndarray) -> None:
+        """Raise unless the outputs of all rows are finite, (m,)."""
+        bad = ~(np.isfinite(self.numbers).all(axis=1) & finite)
+        if bad.any():
+            raise InvalidFileError(
+                f"{self.place(int(bad.argmax()))} is so far from the training rows that the network overflows: is it "
+                "in the same unit?"
+            )
+
+
+def _batches(file: Path, rows: Rows, network: StoredNetwork, k: int) -> _Batches:
+    m, n = rows.x.shape
     shape = shape_of_row(network.spec.in_shape)
     if shape is None or n != sum(shape) or network.standardizer is None:
         n_in = " x ".join(map(str, network.spec.in_shape)) if shape is None else sum(shape)
@@ -46,22 +89,14 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
     check_count(file, m, k)
     with np.errstate(over="ignore"):
         x = prepared(network.standardizer, rows.x, shape.categories)
-    model, step = network.spec.model(), max(1, NUMBERS_AT_A_TIME // network.spec.width)
+    step = max(1, NUMBERS_AT_A_TIME // network.spec.width)
     parts = [jax.tree.map(lambda column, i=i: column[i : i + step], x) for i in range(0, m, step)]
-    decide = jax.jit(model.predict)
-    predictions = Predictions(
-        np.concatenate([decide(network.params, part, network.stats) for part in parts]),
-        np.concatenate([class_probabilities(model, network.params, part, network.stats) for part in parts]),
-    )
     numbers = x[0] if shape.categories else x
-    bad = ~(np.isfinite(numbers).all(axis=1) & np.isfinite(predictions.probabilities).all(axis=1))
-    if bad.any():
-        i = int(bad.argmax())
-        place = rows.place(i, int(np.abs(numbers[i]).argmax()) if shape.numbers else 0)
-        raise InvalidFileError(
-            f"{file}: {place} is so far from the training rows that the network overflows: is it in the same unit?"
-        )
-    return predictions
+
+    def place(i: int) -> str:
+        return f"{file}: {rows.place(i, int(np.abs(numbers[i]).argmax()) if shape.numbers else 0)}"
+
+    return _Batches(parts, numbers, place)
 
 
 def accuracy(predictions: Predictions, labels: Sequence[str | None], classes: Sequence[str]) -> str:
@@ -76,6 +111,18 @@ def accuracy(predictions: Predictions, labels: Sequence[str | None], classes: Se
     unknown = [label for _, label in pairs if label not in classes]
     wrong = f"; {len(unknown)} of a class that training did not have, for example {unknown[0]!r}" if unknown else ""
     return f"accuracy {100 * right / len(pairs):.2f} %: {right} of {of}{wrong}"
+
+
+def errors(predicted: np.ndarray, true: np.ndarray) -> str:
+    """Return a text with R² and the errors on the rows whose number is known, not NaN."""
+    known = np.isfinite(true)
+    if not known.any():
+        return "no R²: the column of the numbers is empty"
+    got, true = predicted[known].astype(np.float64), true[known]
+    squared = f"R² {float(r_squared(got, true)):.4f}, " if len(true) > 1 else ""
+    mean, rmse = float(mean_absolute_error(got, true)), float(np.sqrt(np.square(got - true).mean()))
+    of = plural(len(true), "row") + ("" if known.all() else " with a number")
+    return f"{squared}mean absolute error {error_text(mean)}, RMSE {error_text(rmse)}: {of}"
 
 
 def _as_classes(labels: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -93,4 +140,13 @@ def to_csv(predictions: Predictions, classes: Sequence[str]) -> str:
     writer.writerow(["row", "class", *(f"P({name})" for name in classes)])
     lines = zip(predictions.classes, predictions.probabilities, strict=True)
     writer.writerows([i, classes[label], *map(str, each)] for i, (label, each) in enumerate(lines, 1))
+    return file.getvalue()
+
+
+def numbers_to_csv(predicted: np.ndarray, name: str) -> str:
+    """Return one line per row, counted from 1: the predicted number, with all digits of float32."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["row", name])
+    writer.writerows([i, str(value)] for i, value in enumerate(predicted, 1))
     return file.getvalue()

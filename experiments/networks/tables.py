@@ -93,5 +93,6 @@ def table_spec(
         return NetworkSpec((numbers, *sizes), activation, output, init)
     *hidden, n_out = sizes
     dense = [layer for n in hidden for layer in (nn.dense(n, init), ACTIVATIONS[activation]())]
-    network = nn.chain(*embed_categories(levels), *dense, nn.dense(n_out, init))
+    last = [nn.dense(n_out, init), *([nn.relu()] if output == "relu" else [])]
+    network = nn.chain(*embed_categories(levels), *dense, *last)
     return LayersSpec(network, in_shape_of(numbers, levels), output)

@@ -12,11 +12,12 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.readers.compression import unpacked
 from experiments.readers.encodings import read_text
 from experiments.readers.errors import InvalidFileError, check_file
 from experiments.readers.numerals import NUMBER
@@ -71,7 +72,7 @@ class Table(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class _Columns(Mapping):
+class Columns(Mapping):
     """Columns stored as one text each, in a tenth of the memory of a list of fields; a column is split on access."""
 
     def __init__(self, texts: dict[str, str]) -> None:
@@ -93,6 +94,11 @@ class _Columns(Mapping):
         return name in self._texts
 
 
+def join_fields(fields: Sequence[str]) -> str:
+    """Return fields, none of which holds a control character, as one text of `Columns`."""
+    return _SEPARATOR.join(fields)
+
+
 def read_table(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Table:
     """Read a CSV file.
 
@@ -104,7 +110,7 @@ def read_table(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Table:
       OSError: if the file cannot be opened.
     """
     check_file(path, MOST_BYTES)
-    data, notes = read_text(path, layout.encoding)
+    data, notes = read_text(path, unpacked(path, MOST_BYTES), layout.encoding)
     announced = re.match(rb"(?i)\"?sep=([\t !#-/:-@\[-^`{-~])\"?[ ,;\t]*(\r\n|\r|\n)", data)
     delimiter = layout.delimiter or (announced[1].decode("latin-1") if announced else _sniff(data))
     notes.append(f"fields separated by {_NAMES.get(delimiter, delimiter)}")
@@ -204,7 +210,7 @@ class _Scan:
         if not self.lines:
             raise InvalidFileError(f"{self.path} has a header and no rows")
         self._check_ends()
-        columns = _Columns({name: _SEPARATOR.join(text) for name, text in zip(names, texts, strict=True)})
+        columns = Columns({name: _SEPARATOR.join(text) for name, text in zip(names, texts, strict=True)})
         return Table(columns, self.lines, (*self.notes, *self._left_out()))
 
     def _rows(self, start: list[tuple[int, list[str]]], names: list[str], header: list[str]) -> Iterator[list[str]]:
@@ -276,26 +282,38 @@ class _Scan:
         ]
 
     def _names(self, first: list[str], line: int) -> list[str]:
-        names = [name.strip() for name in first]
-        if not names:
-            raise InvalidFileError(f"{self.path} is empty: expected a header with the names of the columns")
-        if len(names) > MOST_COLUMNS:
-            raise InvalidFileError(f"{self.path} has {len(names):,} columns, expected at most {MOST_COLUMNS:,}")
-        if not self.layout.header:
-            return [f"column_{i}" for i in range(1, len(names) + 1)]
-        if all(map(NUMBER.fullmatch, names)):
-            raise InvalidFileError(
-                f"{self.path} starts with numbers: expected a header with the names of the columns in line {line}; "
-                "--no-header names them column_1, column_2, ..."
-            )
-        names = [name or UNNAMED.format(i) for i, name in enumerate(names)]
-        seen: dict[str, int] = {}
-        for number, name in enumerate(names, 1):
-            if name in seen:
-                data = any(map(NUMBER.fullmatch, names))
-                fix = "is line 1 data? Then --no-header" if data else "rename one"
-                raise InvalidFileError(
-                    f"{self.path}: columns {seen[name]} and {number} are both called {name!r}: {fix}"
-                )
-            seen[name] = number
-        return names
+        if self.layout.header or not first:
+            return names_of(self.path, first, line)
+        _check_columns(self.path, len(first))
+        return [f"column_{i}" for i in range(1, len(first) + 1)]
+
+
+def names_of(path: Path, header: list[str], line: int) -> list[str]:
+    """Return the names of the columns in a header, that of `UNNAMED` for an empty one.
+
+    Raises:
+      InvalidFileError: if the header is empty or too long, all are numbers, or two are the same.
+    """
+    names = [name.strip() for name in header]
+    if not names:
+        raise InvalidFileError(f"{path} is empty: expected a header with the names of the columns")
+    _check_columns(path, len(names))
+    if all(map(NUMBER.fullmatch, names)):
+        raise InvalidFileError(
+            f"{path} starts with numbers: expected a header with the names of the columns in line {line}; "
+            "--no-header names them column_1, column_2, ..."
+        )
+    names = [name or UNNAMED.format(i) for i, name in enumerate(names)]
+    seen: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        if name in seen:
+            data = any(map(NUMBER.fullmatch, names))
+            fix = "is line 1 data? Then --no-header" if data else "rename one"
+            raise InvalidFileError(f"{path}: columns {seen[name]} and {number} are both called {name!r}: {fix}")
+        seen[name] = number
+    return names
+
+
+def _check_columns(path: Path, n: int) -> None:
+    if n > MOST_COLUMNS:
+        raise InvalidFileError(f"{path} has {n:,} columns, expected at most {MOST_COLUMNS:,}")

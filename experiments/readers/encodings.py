@@ -1,4 +1,4 @@
-"""Read a file of text in any encoding, as UTF-8: the one that is given, that of a byte order mark, or Windows-1252."""
+"""Decode a text in any encoding, as UTF-8: the one that is given, that of a byte order mark, or Windows-1252."""
 
 import codecs
 import re
@@ -21,14 +21,13 @@ _NO_TEXTS = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefi
 """Python's encodings that are not for text."""
 
 
-def read_text(path: Path, encoding: str | None) -> tuple[bytes, list[str]]:
-    """Return the text of a file in UTF-8 without a byte order mark, and notes on its encoding.
+def read_text(path: Path, content: bytes, encoding: str | None) -> tuple[bytes, list[str]]:
+    """Return the content of a file as text in UTF-8 without a byte order mark, and notes on its encoding.
 
     Raises:
       InvalidFileError: if the encoding is unknown, or the file is not text in it.
-      OSError: if the file cannot be opened.
     """
-    data, notes = _utf_8(path, path.read_bytes(), encoding)
+    data, notes = _utf_8(path, content, encoding)
     suspicious = b"\xc2" in data or len(data.translate(None, _CONTROLS)) < len(data)  # a search takes 20 times as long
     if suspicious and (control := _CONTROL.search(data)):
         where = f"{path} holds the control character {control[0].hex(' ')} in line {_line_at(data, control.start())}"

@@ -100,7 +100,7 @@ def locate_data(config: RunConfig, places: MovedOptions) -> RunConfig:
             raise ValueError(
                 f"--{name.replace('_', '-')} has no effect: this run of {config.study.name} reads {instead}"
             )
-    if own is not None and not moved.get("data", own).is_file():
+    if own is not None and not moved.get("data", own).exists():
         raise ValueError(f"the run's data file {moved.get('data', own)} does not exist: locate it with --data")
     return config._replace(options=replace(config.options, **moved))
 

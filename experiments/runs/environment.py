@@ -48,10 +48,12 @@ def describe_environment(files: Iterable[Path]) -> dict[str, Any]:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file; of a folder, that of the names and the digests of its files."""
+    """Return the SHA-256 of a file; of a folder, that of the names and digests of the files in it and its folders."""
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.is_file())
-        return hashlib.sha256("".join(f"{file.name}\n{digest(file)}\n" for file in files).encode()).hexdigest()
+        files = sorted(file for file in (*path.iterdir(), *path.glob("*/*")) if file.is_file())
+        names = [file.relative_to(path).as_posix() for file in files]
+        lines = "".join(f"{name}\n{digest(file)}\n" for name, file in zip(names, files, strict=True))
+        return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -14,7 +14,7 @@ STUDY = Study(
     question=(
         "Do one or three hidden layers help on breast cancer (569 patients, 30 measurements, 2 classes) and on digits "
         "(1797 images of 8 x 8, 10 classes)? Are the hand-derived gradients correct, and how fast are they? --data "
-        "FILE --label COLUMN uses your own CSV or npz file instead."
+        "FILE --label COLUMN uses your own table or npz file instead, --data FOLDER your photos or recordings."
     ),
     command="python -m experiments run ladder",
     time="40 s on 2 CPU cores, less than half of it compilation, which is cached for later runs",
@@ -47,7 +47,7 @@ class Options(OwnDataOptions, RunOptions):
     max_norm: float | None = None
     """The largest norm of a unit's incoming weights."""
     patience: int | None = None
-    """Stop after this many reports (of 20) without a better dev accuracy, and restore the best params."""
+    """Stop after this many reports (of 20) without a better dev accuracy (or R²), and restore the best params."""
     on_nan: OnNan = "stop"
     """If a loss or gradient is not finite: stop, or skip the update (at most 10 in a row)."""
     time_steps: bool = True

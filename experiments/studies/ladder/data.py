@@ -6,7 +6,10 @@ import jaxnn
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.options import OwnDataOptions, own_data_flags
 from experiments.datasets.own_data import read_own_data
+from experiments.datasets.own_folders import read_own_folder
 from experiments.datasets.reading import reading_of
+from experiments.datasets.splits import division_of
+from experiments.datasets.tasks import task_of
 
 FRACTIONS = (0.7, 0.15, 0.15)
 
@@ -31,7 +34,13 @@ def load_own(options: OwnDataOptions, seed: int) -> Dataset:
     if options.data is None:
         flags = " and ".join(own_data_flags(options)) or "--label and the like"
         raise ValueError(f"--data FILE must be given with {flags}, options for your own data")
-    return read_own_data(options.data, options.label, options.drop, FRACTIONS, seed, reading)
+    if options.data.is_dir():
+        return read_own_folder(options, FRACTIONS, seed)
+    if options.size != 64 or options.gray or options.seconds != 3.0:
+        raise ValueError("--size, --gray and --seconds must be used with a folder of photos or recordings")
+    return read_own_data(
+        options.data, options.label, options.drop, FRACTIONS, seed, reading, task_of(options), division_of(options)
+    )
 
 
 def _prepare(name: str, bunch: object, seed: int, image_shape: tuple[int, int] | None) -> Dataset:

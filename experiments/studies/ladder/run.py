@@ -1,50 +1,32 @@
 """Check the gradients of each baseline of the ladder, train it, time its steps, and write the report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
 
-import jax
+import numpy as np
 import optax
 
 import jaxnn
 from experiments.datasets import encoder
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.options import own_data_flags
-from experiments.networks import storage
+from experiments.networks.files import file_specs
+from experiments.networks.prediction_plots import draw_classes, draw_residuals, plain
+from experiments.networks.scores import baseline_scores, parts_of
 from experiments.networks.spec import Spec
 from experiments.networks.tables import table_spec
-from experiments.runs import proof
+from experiments.reports import plots
 from experiments.runs.divergence import skipped_lines
-from experiments.runs.folder import RunError, RunFolder, StartRun
+from experiments.runs.folder import RunFolder, StartRun
 from experiments.runs.options import batch_size_of, check_at_least_one
 from experiments.runs.progress import show_progress
-from experiments.runs.timing import time_steps
 from experiments.studies.ladder import Options
 from experiments.studies.ladder.data import load_datasets, load_own
 from experiments.studies.ladder.pictures import Trained, add_pictures
-from experiments.studies.ladder.report import Row, write_report
-from experiments.studies.ladder.results import file_stem
-
-POINTS = 20
-"""Approximate number of points of a learning curve."""
-
-
-class Baseline(NamedTuple):
-    """A network on a data set."""
-
-    data: Dataset
-    network: str
-    spec: Spec
-
-    @property
-    def file(self) -> str:
-        """The name of the file with its params."""
-        return file_stem(self.data.name, self.network) + storage.SUFFIX
-
-    def __str__(self) -> str:
-        return f"{self.data.name}, {self.network}"
+from experiments.studies.ladder.report import write_report
+from experiments.studies.ladder.results import best_of, file_stem
+from experiments.studies.ladder.training import Baseline, Outcome, proved_rows, train
 
 
 def run_study(options: Options, start: StartRun) -> None:
@@ -52,9 +34,8 @@ def run_study(options: Options, start: StartRun) -> None:
     check_at_least_one("epochs", options.epochs)
     if not 0 <= options.seed < 2**32:
         raise ValueError(f"--seed must be from 0 to {2**32 - 1}, got {options.seed}")
-    early_stopping = None
     if options.patience is not None:
-        early_stopping = jaxnn.EarlyStopping("dev_accuracy", options.patience, mode="max")
+        jaxnn.EarlyStopping("dev_accuracy", options.patience)  # checks it before data are read
     datasets = [load_own(options, options.seed)] if own_data_flags(options) else load_datasets(options.seed)
     batch_size = batch_size_of(options.batch_size, min(len(data.train.y) for data in datasets))
     options = replace(options, batch_size=batch_size)
@@ -65,24 +46,56 @@ def run_study(options: Options, start: StartRun) -> None:
         if data.encoder is not None:
             folder.write_json(encoder.FILE, data.encoder)
     baselines = [Baseline(data, name, spec) for data in datasets for name, spec in baseline_specs(data).items()]
-    rows, fits = [], {}
+    outcomes = []
     with show_progress("ladder", len(baselines) * options.epochs) as show:
         for i, baseline in enumerate(baselines):
             show_epoch = partial(_show, show, i * options.epochs, str(baseline))
-            row, fits[baseline.data.name, baseline.network] = _train_one(
-                baseline, options, optimizers[baseline.data.name], early_stopping, folder, show_epoch
-            )
-            rows.append(row)
-    notes = [note for data in datasets for note in data.notes]
-    notes += skipped_lines(options.on_nan, {", ".join(names): fit.skipped for names, fit in fits.items()})
-    write_report(rows, {names: fit.history for names, fit in fits.items()}, folder, notes)
+            outcomes.append(train(baseline, options, optimizers[baseline.data.name], folder, show_epoch))
+    skipped = {str(outcome.baseline): outcome.fit.skipped for outcome in outcomes}
+    notes = [note for data in datasets for note in data.notes] + skipped_lines(options.on_nan, skipped)
+    for baseline in baselines:
+        n, m = proved_rows(baseline), len(baseline.data.train.y)
+        notes += [f"gradient diff. of {baseline}: on the first {n:,} of {m:,} training rows"] if n < m else []
+    untrained = {data.name: baseline_scores(parts_of(data), data.classes, data.target) for data in datasets}
+    histories = {(outcome.baseline.data.name, outcome.baseline.network): outcome.fit.history for outcome in outcomes}
+    own = {data.name: _best(data, outcomes) for data in datasets if data.files and data.target is None}
+    of_classes = {f"{best.baseline}, test set": best.results for best in own.values()}
+    write_report([outcome.row for outcome in outcomes], untrained, histories, folder, notes, of_classes)
     for data in datasets:
-        if data.image_shape is not None:
-            own = [baseline for baseline in baselines if baseline.data is data]
-            networks = [
-                Trained(baseline.network, baseline.spec, fits[data.name, baseline.network].params) for baseline in own
-            ]
-            add_pictures(data, networks, folder)
+        _add_pictures(data, [outcome for outcome in outcomes if outcome.baseline.data is data], folder)
+    for name, best in own.items():
+        classes = draw_classes(str(best.baseline), best.results, best.baseline.data.test.y, best.probabilities)
+        folder.add_picture(file_stem(name, "classes.png"), *classes)
+
+
+def _best(data: Dataset, outcomes: Sequence[Outcome]) -> Outcome:
+    """Return the best network on dev."""
+    own = [outcome for outcome in outcomes if outcome.baseline.data is data]
+    return own[best_of([outcome.row.ranked for outcome in own])]
+
+
+def _add_pictures(data: Dataset, outcomes: Sequence[Outcome], folder: RunFolder) -> None:
+    if data.example_shape is not None and len(data.example_shape) == 3:
+        _add_mistakes(data, outcomes, folder)
+    if data.image_shape is not None:
+        networks = [Trained(one.baseline.network, one.baseline.spec, one.fit.params) for one in outcomes]
+        add_pictures(data, networks, folder)
+    if data.target is not None:
+        test = {outcome.baseline.network: outcome.predicted["test"] for outcome in outcomes}
+        folder.add_picture(
+            file_stem(data.name, "residuals.png"), *draw_residuals(data.name, data.target, data.test.y, test)
+        )
+
+
+def _add_mistakes(data: Dataset, outcomes: Sequence[Outcome], folder: RunFolder) -> None:
+    """Add the photos of the test set that the best network on dev is most wrong about."""
+    best, stats = _best(data, outcomes), data.standardizer
+    photos = np.clip(data.test.x * stats.std + stats.mean, 0, 1)
+    photos = photos[..., 0] if photos.shape[-1] == 1 else photos
+    names = [plain(name) for name in data.classes]
+    figure = plots.draw_mistakes(photos, data.test.y, best.predicted["test"], best.probabilities, classes=names)
+    caption = f"{data.name}, test set: the worst mistakes of {best.baseline.network}, with predicted probabilities."
+    folder.add_picture(file_stem(data.name, "mistakes.png"), plots.png(figure), caption)
 
 
 def _show(show: Callable[[int, str], None], before: int, note: str, done: int) -> None:
@@ -101,85 +114,11 @@ def _optimizer(options: Options, m: int) -> optax.GradientTransformation:
 
 def baseline_specs(data: Dataset) -> dict[str, Spec]:
     """Return the networks for a data set, with zero, one and three hidden layers, behind embeddings if it has any."""
-    row, k = (data.numbers, data.embedded), len(data.classes)
-    k, output = (1, "binary") if k == 2 else (k, "softmax")
+    if data.example_shape is not None:
+        return file_specs(data.example_shape, data.n_outputs, data.output)
+    row, k, output = (data.numbers, data.embedded), data.n_outputs, data.output
     return {
-        "logistic": table_spec(*row, (k,), output=output, init="zeros"),
+        "logistic" if data.target is None else "linear": table_spec(*row, (k,), output=output, init="zeros"),
         "one-hidden": table_spec(*row, (32, k), output=output, init="he"),
         "four-layers": table_spec(*row, (64, 32, 16, k), output=output, init="he"),
     }
-
-
-def _train_one(
-    baseline: Baseline,
-    options: Options,
-    optimizer: optax.GradientTransformation,
-    early_stopping: jaxnn.EarlyStopping | None,
-    folder: RunFolder,
-    show: Callable[[int], None],
-) -> tuple[Row, jaxnn.Fit]:
-    """Check the gradients, train, check again and time a baseline; return its row of the table, and the fit."""
-    model = baseline.spec.model()
-    objective = jaxnn.objective(model.network, model.loss)
-    parts = {"train": baseline.data.train, "dev": baseline.data.dev, "test": baseline.data.test}
-    on_device = jax.device_put(parts)
-    init_key, fit_key = jax.random.split(jax.random.key(options.seed))
-    params = model.init(init_key)
-    accuracies = _accuracies(model)
-    prove = proof.make_proof(str(baseline), objective)
-    initial_difference = prove(params, parts["train"])
-
-    def log(entry):
-        folder.log(data=baseline.data.name, network=baseline.network, **entry)
-        show(entry["epoch"])
-
-    fit = jaxnn.fit(
-        objective,
-        optimizer,
-        params,
-        parts["train"].x,
-        parts["train"].y,
-        key=fit_key,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        report_every=max(1, options.epochs // POINTS),
-        evaluate=lambda params: {f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
-        callback=log,
-        early_stopping=early_stopping,
-        on_nan=options.on_nan,
-        checkpoints=folder.checkpoints(baseline.file.removesuffix(storage.SUFFIX)),
-    )
-    _store(baseline, fit, folder)
-    one_batch = jax.tree.map(lambda a: a[: options.batch_size], parts["train"])
-    row = Row(
-        data=baseline.data.name,
-        network=baseline.network,
-        sizes=str(baseline.spec),
-        params=baseline.spec.n_params,
-        accuracy={part: float(value) for part, value in accuracies(fit.params, on_device).items()},
-        difference={"initial": initial_difference, "trained": prove(fit.params, parts["train"])},
-        speed=time_steps(objective, optimizer, params, one_batch) if options.time_steps else {},
-    )
-    return row, fit
-
-
-def _accuracies(model: jaxnn.Model) -> Callable[[Any, dict[str, jaxnn.Batch]], dict[str, jax.Array]]:
-    """Return a compiled `measure(params, parts) -> {part: accuracy}`."""
-    return jax.jit(
-        lambda params, parts: {
-            part: jaxnn.accuracy(model.predict(params, batch.x), batch.y) for part, batch in parts.items()
-        }
-    )
-
-
-def _store(baseline: Baseline, fit: jaxnn.Fit, folder: RunFolder) -> None:
-    """Write the params, those before the divergence if there was one; raise a RunError then."""
-    trained = storage.StoredNetwork(
-        baseline.spec, fit.params, baseline.data.classes, standardizer=baseline.data.standardizer
-    )
-    folder.write_bytes(baseline.file, storage.encode(trained))
-    if fit.diverged_at is not None:
-        raise RunError(
-            f"{baseline} diverged at {fit.divergence}; the params before it are in {folder.path / baseline.file}; "
-            "try a smaller --learning-rate"
-        )

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.datasets.paths import places
+from experiments.datasets.recording_features import RATE, log_mel, padded, trimmed
 from experiments.readers.audio import read_mono
 from experiments.readers.errors import InvalidFileError
-from experiments.studies.speech.features import HOP, RATE, log_mel, padded
 from jaxnn.nn import Sequences
 
 CLASSES = tuple("0123456789")
@@ -22,10 +22,6 @@ _FILE = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_(?P<index>\d{1,6})\.wav", 
 _BELOW = (".", "recordings", "free-spoken-digit-dataset/recordings")
 _SHORTEST = 0.06
 """Seconds: the shortest recording of FSDD has 0.14."""
-_MARGIN = 2
-"""Frames before and after the first and the last that are not silent."""
-_QUIETER = 30.0
-"""Decibels below the loudest frame that are silence at the ends of a recording."""
 
 
 class Recordings(NamedTuple):
@@ -108,13 +104,6 @@ def split(recordings: Recordings) -> tuple[Recordings, Recordings, Recordings]:
     indices = recordings.indices
     test, dev = indices < TEST, (indices >= TEST) & (indices < TEST + DEV)
     return recordings.where(~test & ~dev), recordings.where(dev), recordings.where(test)
-
-
-def trimmed(samples: np.ndarray) -> np.ndarray:
-    """Return samples without silence at their ends: frames 30 dB quieter than the loudest, but for a margin."""
-    energies = np.add.reduceat(samples.astype(np.float64) ** 2, np.arange(0, len(samples), HOP))
-    loud = np.flatnonzero(energies >= energies.max() * 10 ** (-_QUIETER / 10))
-    return samples[max(0, loud[0] - _MARGIN) * HOP : (loud[-1] + 1 + _MARGIN) * HOP]
 
 
 def features_of(samples: Sequence[np.ndarray], frames: int = FRAMES) -> Sequences:

@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import jaxnn
+from experiments.datasets.recording_features import BANDS
 from experiments.networks.spec import LayersSpec
 from experiments.studies.speech.data import FRAMES
-from experiments.studies.speech.features import BANDS
 from experiments.studies.speech.strings import CLASSES_OF_PATHS, FRAMES_PER_STEP, MOST_STEPS
 from jaxnn import nn
 from jaxnn.nn import Sequences

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 
 import jaxnn
+from experiments.datasets.recording_features import BANDS, HOP, RATE, trimmed
 from experiments.networks.storage import StoredNetwork
 from experiments.readers.audio import read_mono
 from experiments.readers.errors import InvalidFileError
-from experiments.studies.speech.data import FRAMES, check_speech, features_of, trimmed
-from experiments.studies.speech.features import BANDS, HOP, RATE
+from experiments.studies.speech.data import FRAMES, check_speech, features_of
 from experiments.studies.speech.strings import BLANK, CLASSES_OF_PATHS, FRAMES_PER_STEP, steps_of
 from jaxnn.decoding import ctc_greedy
 from jaxnn.nn import Sequences

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 import jaxnn
+from experiments.datasets.recording_features import HOP, RATE, log_mel
 from experiments.networks.spec import LayersSpec
 from experiments.reports import plots, tables
 from experiments.runs import proof
 from experiments.runs.folder import RunFolder
 from experiments.studies.speech.data import CLASSES, Recordings
-from experiments.studies.speech.features import HOP, RATE, log_mel
 
 
 class Result(NamedTuple):

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.datasets.recording_features import HOP, RATE, log_mel
 from experiments.networks.spec import LayersSpec
 from experiments.reports import plots, tables
 from experiments.runs import proof
 from experiments.runs.folder import RunFolder
 from experiments.studies.speech.data import CLASSES
-from experiments.studies.speech.features import HOP, RATE, log_mel
 from experiments.studies.speech.strings import BLANK, FRAMES_PER_STEP
 
 COLUMNS = ("strings of digits", "digit\nerror %", "of seeds", "strings\nright %", "digits", "strings")

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.datasets.recording_features import BANDS, RATE, log_mel, padded
 from experiments.studies.speech.augmentation import add_noise, at_speed
 from experiments.studies.speech.data import CLASSES, Recordings
-from experiments.studies.speech.features import BANDS, RATE, log_mel, padded
 from jaxnn.nn import Sequences
 
 BLANK = 0

@@ -10,9 +10,9 @@ equal within noise: they differ by less than one dev example, or by at most one 
 Combinations with a diverged training come last. The test set is read once, for the best combination. Combinations that
 differ in numbers share one program; each depth and each activation needs its own.
 
-With your own data (sweep FILE --label COLUMN), missing values become the median or the most frequent word of the
-training rows; columns of words are one-hot encoded, or embedded if they have many words. encoder.json stores the
-encoding, with which predict RUN FILE classifies new rows.
+With your own data (sweep FILE --label COLUMN), many different numbers as labels are regression, ranked by R². Missing
+values become the median or the most frequent word of the training rows; columns of words are one-hot encoded, or
+embedded if they have many words. encoder.json stores the encoding, with which predict RUN FILE predicts new rows.
 
 The run's folder holds sweep.csv (every training), report.txt, a plot of what was swept, and best.safetensors.
 """
@@ -32,7 +32,7 @@ DATA = {
     "catvnoncat": "209 photos of 64 x 64 pixels, a fifth of them dev, and 50 to test; from --data-dir",
     "digits": "1797 images of 8 x 8, 10 classes; comes with scikit-learn",
     "mnist": "70 000 images of 28 x 28, 10 classes, 10 000 of them dev and 10 000 to test; from --data-dir",
-    "own": "a CSV or npz file: `sweep own --data FILE --label COLUMN`, or in short `sweep FILE --label COLUMN`",
+    "own": "a table or npz file: `sweep own --data FILE --label COLUMN`, or in short `sweep FILE --label COLUMN`",
 }
 """The data sets for sweeps. `experiments.studies.sweep.data` loads each."""
 

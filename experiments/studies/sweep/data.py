@@ -49,10 +49,18 @@ def _mnist(options: Options) -> Dataset:
     return Dataset(*split_dev(train, options.split_seed), test, classes.names, files=files)
 
 
+def _own(options: Options) -> Dataset:
+    if options.data is not None and options.data.is_dir():
+        raise ValueError(
+            f"sweep must be used with a table or an npz file, got the folder {options.data}: use run ladder"
+        )
+    return ladder.load_own(options, options.split_seed)
+
+
 _LOADERS: dict[str, Callable[[Options], Dataset]] = {
     "breast-cancer": _scikit_learns(0),
     "catvnoncat": _catvnoncat,
     "digits": _scikit_learns(1),
     "mnist": _mnist,
-    "own": lambda options: ladder.load_own(options, options.split_seed),
+    "own": _own,
 }

@@ -1,6 +1,7 @@
 """Draw a sweep: a line if one hyperparameter was swept, a heat map if two were, else parallel coordinates.
 
-Heights and colors are dev accuracies on a logarithmic scale of the error: 98 % is as far from 99 as 80 from 90.
+Heights and colors are dev accuracies, or R², on a logarithmic scale of what is left to 100 %: 98 % is as far from 99 as
+80 from 90.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from experiments.networks.scores import ACCURACY
 from experiments.reports import plots
 from experiments.studies.sweep.plan import KINDS, Plan, label
 from experiments.studies.sweep.ranking import Standing
@@ -23,12 +25,12 @@ COLORS, DIVERGED, BEST = "viridis", "0.75", "red"
 MOST_LABELS = 12
 """An axis with more values has labels only at its ends."""
 MOST_LINES = 1000
-TICKS = [*(step * 10.0**power for power in range(-3, 2) for step in (1, 1.5, 2, 3, 4, 5, 7)), 90]
-"""Errors in percent at which the axis is labeled, with accuracies."""
+TICKS = [*(step * 10.0**power for power in range(-3, 2) for step in (1, 1.5, 2, 3, 4, 5, 7)), 90, 100, 200, 500, 1000]
+"""Errors in percent at which the axis is labeled, with accuracies; R² may be below 0."""
 
 
-def draw(plan: Plan, standings: Sequence[Standing]) -> tuple[bytes, str] | None:
-    """Return the plot as PNG, and its caption; `None` if nothing was swept, or all diverged."""
+def draw(plan: Plan, standings: Sequence[Standing], score: str = ACCURACY.name) -> tuple[bytes, str] | None:
+    """Return the plot of that score as PNG, and its caption; `None` if nothing was swept, or all diverged."""
     names = [label(name) for name in plan.swept]
     if not names or not standings[0].finished:
         return None
@@ -36,28 +38,28 @@ def draw(plan: Plan, standings: Sequence[Standing]) -> tuple[bytes, str] | None:
     columns = max(map(len, plan.swept.values())) if len(names) == 2 and not plan.drawn else 2 * len(names)
     figure = Figure(figsize=(np.clip(0.75 * columns + 2.5, 7, 12), 4.5), layout="constrained")
     axes = figure.subplots()
-    axes.set_title("mean dev accuracy")
+    axes.set_title(f"mean dev {score}")
     if len(names) == 1:
-        _draw_line(axes, plan, standings)
-        caption = f"Dev accuracy by {names[0]}: mean and range over seeds."
+        _draw_line(axes, plan, standings, score)
+        caption = f"Dev {score} by {names[0]}: mean and range over seeds."
     elif len(names) == 2:
-        (_draw_dots if plan.drawn else _draw_map)(axes, plan, standings)
-        caption = f"Mean dev accuracy by {names[0]} and {names[1]}; the best is framed in red."
+        (_draw_dots if plan.drawn else _draw_map)(axes, plan, standings, score)
+        caption = f"Mean dev {score} by {names[0]} and {names[1]}; the best is framed in red."
     else:
-        _draw_parallel(axes, plan, standings)
+        _draw_parallel(axes, plan, standings, score)
         which = "point of the sweep" if len(standings) <= MOST_LINES else f"of the {MOST_LINES} best points"
-        caption = f"A line for each {which}, colored by its mean dev accuracy; the best is red."
+        caption = f"A line for each {which}, colored by its mean dev {score}; the best is red."
     gray = " Gray: diverged." if any(not standing.finished for standing in standings) else ""
     return plots.png(figure), caption + gray
 
 
-def _draw_line(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
+def _draw_line(axes: Axes, plan: Plan, standings: Sequence[Standing], score: str) -> None:
     (name,) = plan.swept
     floor = _floor(standings)
     points = sorted(standings, key=lambda standing: _place(plan, name, standing))
     finished = [standing for standing in points if standing.finished]
     places = [_place(plan, name, standing) for standing in finished]
-    errors = [np.maximum(100 * (1 - standing.dev_accuracies), floor) for standing in finished]
+    errors = [np.maximum(100 * (1 - standing.dev_scores), floor) for standing in finished]
     lowest, highest = [e.min() for e in errors], [e.max() for e in errors]
     # No line is drawn between names.
     if _is_number(plan.swept[name][0]):
@@ -75,13 +77,13 @@ def _draw_line(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
             axes.axvline(place, color=DIVERGED, linestyle="--", zorder=0)
             axes.text(place, 0.02, "diverged ", transform=axes.get_xaxis_transform(), rotation=90, ha="right")
     _set_scale(axes.xaxis, plan, name)
-    axes.set(yscale="log", ylabel="dev accuracy, %", title="dev accuracy: mean, lowest and highest over seeds")
+    axes.set(yscale="log", ylabel=f"dev {score}, %", title=f"dev {score}: mean, lowest and highest over seeds")
     axes.invert_yaxis()
     _write_accuracies(axes.yaxis)
     axes.grid(alpha=0.3)
 
 
-def _draw_map(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
+def _draw_map(axes: Axes, plan: Plan, standings: Sequence[Standing], score: str) -> None:
     # The hyperparameter with more values is on the horizontal axis, which has more room.
     names = sorted(plan.swept, key=lambda name: -len(plan.swept[name]))
     columns, rows = (len(plan.swept[name]) for name in names)
@@ -97,10 +99,10 @@ def _draw_map(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(-0.5, rows - 0.5))
     for axis, name in zip((axes.xaxis, axes.yaxis), names, strict=True):
         _write_values(axis, name, plan.swept[name], range(len(plan.swept[name])))
-    _add_colorbar(axes, shades)
+    _add_colorbar(axes, shades, score)
 
 
-def _draw_dots(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
+def _draw_dots(axes: Axes, plan: Plan, standings: Sequence[Standing], score: str) -> None:
     names = list(plan.swept)
     shades = _shades(standings)
     for standing in reversed(standings):
@@ -110,10 +112,10 @@ def _draw_dots(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
     for axis, name in zip((axes.xaxis, axes.yaxis), names, strict=True):
         _set_scale(axis, plan, name)
     axes.grid(alpha=0.3)
-    _add_colorbar(axes, shades)
+    _add_colorbar(axes, shades, score)
 
 
-def _draw_parallel(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> None:
+def _draw_parallel(axes: Axes, plan: Plan, standings: Sequence[Standing], score: str) -> None:
     names = list(plan.swept)
     shades = _shades(standings)
     worst, best = np.log(shades.norm.vmax), np.log(shades.norm.vmin)
@@ -137,20 +139,20 @@ def _draw_parallel(axes: Axes, plan: Plan, standings: Sequence[Standing]) -> Non
             text = axes.text(i + 0.03, _height(plan, name, value), _short(value), fontsize=9, va="center")
             text.set_bbox(dict(facecolor="white", alpha=0.8, linewidth=0, pad=1))
     axes.set(xlim=(-0.2, len(names) + 0.05), ylim=(-0.05, 1.05), yticks=[])
-    axes.set_xticks(range(len(names) + 1), [*map(label, names), "dev accuracy"])
+    axes.set_xticks(range(len(names) + 1), [*map(label, names), f"dev {score}"])
     axes.spines[:].set_visible(False)
-    _add_colorbar(axes, shades)
+    _add_colorbar(axes, shades, score)
 
 
 def _floor(standings: Sequence[Standing]) -> float:
     """Return the percentage at which an error of 0 is drawn: half of the smallest positive error of any training."""
-    errors = [100 * (1 - accuracy) for standing in standings for accuracy in standing.dev_accuracies]
+    errors = [100 * (1 - accuracy) for standing in standings for accuracy in standing.dev_scores]
     return min((error for error in errors if error > 1e-4), default=1.0) / 2
 
 
 def _error(standing: Standing, floor: float) -> float:
     """Return the mean error in percent, as it is drawn."""
-    return max(float(100 * (1 - standing.dev_accuracies.mean())), floor)
+    return max(float(100 * (1 - standing.dev_scores.mean())), floor)
 
 
 def _shades(standings: Sequence[Standing]) -> ScalarMappable:
@@ -172,12 +174,12 @@ def _readable(color: Any) -> str:
 def _written(standing: Standing) -> str:
     if not standing.finished:
         return "diverged"
-    mean = f"{100 * standing.dev_accuracies.mean():.1f}"
+    mean = f"{100 * standing.dev_scores.mean():.1f}"
     return f"{mean}\n{standing.diverged} diverged" if standing.diverged else mean
 
 
-def _add_colorbar(axes: Axes, shades: ScalarMappable) -> None:
-    bar = axes.figure.colorbar(shades, ax=axes, label="dev accuracy, %")
+def _add_colorbar(axes: Axes, shades: ScalarMappable, score: str) -> None:
+    bar = axes.figure.colorbar(shades, ax=axes, label=f"dev {score}, %")
     bar.ax.invert_yaxis()
     _write_accuracies(bar.ax.yaxis)
 

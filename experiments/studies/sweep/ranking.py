@@ -1,4 +1,4 @@
-"""Rank the points of a sweep by their mean dev accuracy over seeds."""
+"""Rank the points of a sweep by their mean score on dev over seeds: the accuracy, or R² for regression."""
 
 import itertools
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ class Standing(NamedTuple):
 
     Attributes:
       point: its index in the plan.
-      trainings: one per seed, the highest dev accuracy first, diverged ones last.
+      trainings: one per seed, the highest dev score first, diverged ones last.
     """
 
     point: int
@@ -34,9 +34,9 @@ class Standing(NamedTuple):
         return len(self.trainings) - len(self.finished)
 
     @property
-    def dev_accuracies(self) -> np.ndarray:
-        """Return the dev accuracies of the trainings that did not diverge."""
-        return np.array([training.dev_accuracy for training in self.finished])
+    def dev_scores(self) -> np.ndarray:
+        """Return the dev scores of the trainings that did not diverge."""
+        return np.array([training.dev_score for training in self.finished])
 
     @property
     def dev_loss(self) -> float:
@@ -45,7 +45,7 @@ class Standing(NamedTuple):
 
 
 def rank(trainings: Iterable[Training], dev_examples: int | None = None) -> list[Standing]:
-    """Return the points, best first: by the number of diverged trainings, mean dev accuracy, mean dev loss.
+    """Return the points, best first: by the number of diverged trainings, mean dev score, mean dev loss.
 
     Within noise, the loss decides: points that are less than one example of the dev set, or at most one standard error
     of the mean over seeds, below the most accurate one are ordered by loss; then follows the most accurate one of the
@@ -53,7 +53,8 @@ def rank(trainings: Iterable[Training], dev_examples: int | None = None) -> list
 
     Args:
       trainings: of all points.
-      dev_examples: the size of the dev set. If `None`, every difference in accuracy decides.
+      dev_examples: the size of the dev set. If `None`, every difference in the score decides, as for R², which ranks as
+        the loss does.
 
     Source: the rule of one standard error, Breiman et al., Classification and Regression Trees, 1984, section 3.4.3.
     """
@@ -70,22 +71,28 @@ def rank(trainings: Iterable[Training], dev_examples: int | None = None) -> list
     return ranked
 
 
+def tied(standings: list[Standing], dev_examples: int | None = None) -> int:
+    """Return how many of the ranked points are within noise of the highest mean score, by the rule of `rank`."""
+    highest = min(standings, key=_standing_order)
+    return 1 + sum(_is_alike(one, highest, dev_examples) for one in standings if one is not highest)
+
+
 def _training_order(training: Training) -> tuple[bool, float, float]:
-    return training.diverged_at is not None, -training.dev_accuracy, _nan_last(training.dev_loss)
+    return training.diverged_at is not None, -training.dev_score, _nan_last(training.dev_loss)
 
 
 def _standing_order(standing: Standing) -> tuple[int, float, float]:
     if not standing.finished:
         return standing.diverged, 0.0, 0.0
-    return standing.diverged, -round(float(standing.dev_accuracies.mean()), 6), _loss(standing)
+    return standing.diverged, -round(float(standing.dev_scores.mean()), 6), _loss(standing)
 
 
 def _is_alike(one: Standing, best: Standing, dev_examples: int | None) -> bool:
     if dev_examples is None or not best.finished or one.diverged != best.diverged:
         return False
-    behind = best.dev_accuracies.mean() - one.dev_accuracies.mean()
+    behind = best.dev_scores.mean() - one.dev_scores.mean()
     n = len(best.finished)
-    error = best.dev_accuracies.std(ddof=1) / np.sqrt(n) if n > 1 else 0.0
+    error = best.dev_scores.std(ddof=1) / np.sqrt(n) if n > 1 else 0.0
     return bool(behind < 1 / dev_examples - _ROUNDING or behind <= error + _ROUNDING)
 
 

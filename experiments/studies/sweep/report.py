@@ -5,6 +5,8 @@ import io
 from collections.abc import Sequence
 
 from experiments.networks import storage
+from experiments.networks.classification import ClassResults, class_table
+from experiments.networks.scores import ACCURACY, Score, Scores, on_test
 from experiments.reports import tables
 from experiments.runs.folder import RunFolder
 from experiments.studies.sweep.pictures import draw
@@ -16,51 +18,67 @@ ROWS = 20
 
 
 def write_report(
-    plan: Plan, standings: Sequence[Standing], counts: str, winner: Sequence[str], folder: RunFolder
+    plan: Plan,
+    standings: Sequence[Standing],
+    score: Score,
+    counts: str,
+    winner: Sequence[str],
+    folder: RunFolder,
+    results: ClassResults | None = None,
+    *,
+    details: bool = False,
 ) -> None:
-    """Print the table and the best point, and write them, the CSV and the plot to the folder."""
-    written = to_csv(plan, standings)
+    """Print the table and the best point, and write them, the CSV and the plot to the folder.
+
+    `results` are those of the classes with the best network on the test set; with `details` they are a table too.
+    """
+    written = to_csv(plan, standings, score.key)
     folder.write_text("sweep.csv", written)
-    folder.write_json("results.json", {"trainings": [*csv.DictReader(io.StringIO(written))], "best": [*winner]})
-    picture = draw(plan, standings)
+    test = {} if results is None else {"test": results.as_json()}
+    folder.write_json("results.json", {"trainings": [*csv.DictReader(io.StringIO(written))], "best": [*winner]} | test)
+    picture = draw(plan, standings, score.name)
     if picture:
         folder.add_picture("sweep.png", *picture)
     seeds = "" if len(plan.seeds) == 1 else f": mean over {len(plan.seeds)} seeds (range)"
-    columns = ["rank", *(label(name) for name in plan.swept), "dev accuracy %", "dev loss", "diverged"]
+    columns = ["rank", *(label(name) for name in plan.swept), f"dev {score.name} %", "dev loss", "diverged"]
     rows = [_cells(i, standing, plan) for i, standing in enumerate(standings[:ROWS], 1)]
     if not any(standing.diverged for standing in standings):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     table = tables.table(f"Ranked on dev{seeds}", columns, rows, 0)
+    of_classes = [class_table("The best network on the test set", results)] if results and details else []
     more = [f"and {len(standings) - ROWS} more, in sweep.csv"] if len(standings) > ROWS else []
     lines = [*more, *_fixed(plan), counts, "", *winner, *_at_an_end(plan, standings[0])]
-    folder.write_text("report.txt", tables.show_with_notes([table], lines))
+    folder.write_text("report.txt", tables.show_with_notes([table, *of_classes], lines))
 
 
-def to_csv(plan: Plan, standings: Sequence[Standing]) -> str:
+def to_csv(plan: Plan, standings: Sequence[Standing], score: str = ACCURACY.key) -> str:
     """Return one line per training, the best point's first; a diverged training has no measurements."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["rank", *plan.points[0], *("seed", "dev_accuracy", "dev_loss", "train_loss", "diverged_at")])
+    writer.writerow(["rank", *plan.points[0], *("seed", f"dev_{score}", "dev_loss", "train_loss", "diverged_at")])
     for i, standing in enumerate(standings, 1):
         point = [
             format_value(value) if isinstance(value, tuple) else value for value in plan.points[standing.point].values()
         ]
         for training in standing.trainings:
-            measured = [training.dev_accuracy, training.dev_loss, training.train_loss, ""]
+            measured = [training.dev_score, training.dev_loss, training.train_loss, ""]
             end = measured if training.diverged_at is None else ["", "", "", training.diverged_at]
             writer.writerow([i, *point, training.seed, *end])
     return file.getvalue()
 
 
-def winner_lines(plan: Plan, best: Standing, test_accuracy: float, test_examples: int) -> list[str]:
-    """Return lines about the best point."""
+def winner_lines(
+    plan: Plan, best: Standing, score: Score, m: int, scores: Scores, baseline: tuple[str, Scores]
+) -> list[str]:
+    """Return lines about the best point with its scores on m test rows, and about a prediction without inputs."""
     point, network = plan.points[best.point], best.trainings[0]
     seeds = f", the mean of {len(best.finished)} seeds" if len(best.finished) > 1 else ""
-    one = f"one of {test_examples} examples is {100 / test_examples:.2g} points"
+    name, note = score.name, f" (one of {m} examples is {100 / m:.2g} points)" if score == ACCURACY else ""
     return [
-        f"best: {describe(point, plan.swept)}: dev accuracy {accuracy(best)} %{seeds}",
-        f"best{storage.SUFFIX}: its network with seed {network.seed}, dev accuracy "
-        f"{100 * network.dev_accuracy:.2f} %: test accuracy {100 * test_accuracy:.2f} % ({one})",
+        f"best: {describe(point, plan.swept)}: dev {name} {percents(best)} %{seeds}",
+        f"best{storage.SUFFIX}: its network with seed {network.seed}, dev {name} {100 * network.dev_score:.2f} %: "
+        f"{on_test(scores)}{note}",
+        f"{baseline[0]}, without inputs: {on_test(baseline[1])}",
     ]
 
 
@@ -69,9 +87,9 @@ def describe(point: Point, names: Sequence[str]) -> str:
     return ", ".join(f"{label(name)} {format_value(point[name])}" for name in names) or "the only point"
 
 
-def accuracy(standing: Standing) -> str:
-    """Return the mean and range of the dev accuracy in percent, of the trainings that did not diverge."""
-    values = 100 * standing.dev_accuracies
+def percents(standing: Standing) -> str:
+    """Return the mean and range of the dev accuracy, or of R², in percent, of the trainings that did not diverge."""
+    values = 100 * standing.dev_scores
     if len(values) == 0:
         return "diverged"
     return f"{values.mean():.2f}" + (f" ({values.min():.1f}-{values.max():.1f})" if len(values) > 1 else "")
@@ -82,7 +100,7 @@ def _cells(i: int, standing: Standing, plan: Plan) -> list[str]:
     return [
         str(i),
         *(format_value(point[name]) for name in plan.swept),
-        accuracy(standing),
+        percents(standing),
         f"{standing.dev_loss:.4f}" if standing.finished else "",
         f"{standing.diverged} of {len(standing.trainings)}" if standing.diverged else "",
     ]

@@ -9,6 +9,7 @@ import optax
 
 import jaxnn
 from experiments.datasets.dataset import Dataset
+from experiments.networks.scaled_outputs import in_units, start_at_mean
 from experiments.networks.spec import Spec
 from experiments.networks.storage import StoredNetwork
 from experiments.networks.tables import embed_categories, embedded_size, in_shape_of, table_spec
@@ -49,7 +50,8 @@ class Training(NamedTuple):
       point: the index of its point in the plan.
       seed: its seed.
       params: the last finite ones, in the shapes of its group's widest network.
-      dev_accuracy, dev_loss: of these params; the loss without regularizer, dropout and label smoothing.
+      dev_score, dev_loss: of these params: the accuracy, or R² for regression, and the loss without regularizer,
+        dropout and label smoothing.
       train_loss: the mean objective of the last epoch, or NaN.
       diverged_at: the step, from 0, or `None`.
       divergence: what overflowed first, or `None`.
@@ -59,7 +61,7 @@ class Training(NamedTuple):
     point: int
     seed: int
     params: Any
-    dev_accuracy: float
+    dev_score: float
     dev_loss: float
     train_loss: float
     diverged_at: int | None
@@ -99,14 +101,14 @@ def train(
 
     The batches of each training depend on its seed, so its result is that of `jaxnn.fit` with `member_of`.
     """
-    dev = jax.device_put(data.dev)
+    dev, of_labels = jax.device_put(data.dev), jaxnn.accuracy if data.target is None else jaxnn.metrics.r_squared
 
     @jax.jit
     def measure(params, h, dev):
         model = _model(group, data, group.fixed | h)
         z = model.outputs(params, dev.x)
         return {
-            "dev_accuracy": jaxnn.accuracy(model.labels(z), dev.y),
+            "dev_score": of_labels(model.labels(z), dev.y),
             "dev_loss": model.loss.value(z, dev.y).mean(),
         }
 
@@ -135,7 +137,7 @@ def train(
             group.points[i // n_seeds],
             group.varying["seed"][i].item(),
             jax.tree.map(lambda leaf, i=i: leaf[i], params),
-            *(last[name][i].item() for name in ("dev_accuracy", "dev_loss", "loss")),
+            *(last[name][i].item() for name in ("dev_score", "dev_loss", "loss")),
             population.diverged_at[i],
             divergence,
             int(skipped[i]),
@@ -150,13 +152,18 @@ def member_of(group: Group, data: Dataset, optimizer: str) -> Callable[[Point], 
     def member(h):
         h = group.fixed | h
         model = _model(group, data, h)
-        loss = loss_of(h["label_smoothing"], len(data.classes))
+        loss = loss_of(h["label_smoothing"], len(data.classes)) if data.target is None else model.loss
         # If all strengths are 0, there is no regularizer to compute.
         regularizer = None if group.fixed.get("l2") == 0 else jaxnn.l2(h["l2"])
         init_key, fit_key = jax.random.split(jax.random.key(h["seed"]))
         params = jax.tree.map(lambda leaf: leaf * h["init_scale"], model.init(init_key))
+        params = start_at_mean(params, data.target)
         return jaxnn.Member(
-            jaxnn.objective(model.network, loss, regularizer), _optimizer(optimizer, h), params, fit_key
+            jaxnn.objective(model.network, loss, regularizer),
+            _optimizer(optimizer, h),
+            params,
+            fit_key,
+            data.train.weight,
         )
 
     return member
@@ -174,14 +181,14 @@ def network_of(training: Training, point: Point, data: Dataset) -> StoredNetwork
     """Return the network of a training; if it is narrower than its group's, only its first units, which it used."""
     spec = _spec(data, sizes(point), point["activation"])
     model = spec.model()
-    params = slice_params(model.network, model.in_shape, training.params)
+    params = in_units(slice_params(model.network, model.in_shape, training.params), data.target)
     return StoredNetwork(spec, params, data.classes, data.image_shape, data.standardizer)
 
 
 def _model(group: Group, data: Dataset, h: Point) -> jaxnn.Model:
-    options = dict(output=_output(data), init="he", dropout_rate=h["dropout"])
+    options = dict(output=data.output, init="he", dropout_rate=h["dropout"])
     n_in = embedded_size(data.numbers, data.embedded)
-    layer_sizes = (n_in, *group.sizes, _outputs(data))
+    layer_sizes = (n_in, *group.sizes, data.n_outputs)
     if "width" not in group.varying:
         model = jaxnn.mlp(layer_sizes, h["activation"], **options)
     else:
@@ -193,15 +200,7 @@ def _model(group: Group, data: Dataset, h: Point) -> jaxnn.Model:
 
 
 def _spec(data: Dataset, hidden: tuple[int, ...], activation: str = "relu") -> Spec:
-    return table_spec(data.numbers, data.embedded, (*hidden, _outputs(data)), activation, _output(data))
-
-
-def _outputs(data: Dataset) -> int:
-    return 1 if len(data.classes) == 2 else len(data.classes)
-
-
-def _output(data: Dataset) -> str:
-    return "binary" if len(data.classes) == 2 else "softmax"
+    return table_spec(data.numbers, data.embedded, (*hidden, data.n_outputs), activation, data.output)
 
 
 def _optimizer(name: str, h: Point) -> optax.GradientTransformation:

@@ -246,7 +246,10 @@ def test_best_network_on_dev_is_used_by_default(ladder_run, table, predict, erro
     for content, message in [
         (b"[]", "expected a list of networks, got []"),
         (b"{}", "expected a list of networks"),
-        (b'[{"data": "a", "network": "b", "accuracy": {"dev": "1"}}]', "expected data, network and accuracy of each"),
+        (
+            b'[{"data": "a", "network": "b", "accuracy": {"dev": "1"}}]',
+            "expected data, network and accuracy or r_squared",
+        ),
         (b'[{"data": "../a", "network": "b", "accuracy": {"dev": 1.0}}]', "has no network '../a-b'"),
         (b"[" * 100_000, "nested too deeply"),
         (None, "has no results.json, which ranks its networks"),
@@ -352,15 +355,17 @@ def test_invalid_arrays(of_arrays, swept, table, error_of, tmp_path):
     ]:
         np.savez(new, **arrays)
         assert message in error_of(run, new)
-    assert f"expected an npz file, with rows as an array x, like the data of {run}, got CSV" in error_of(run, table[2])
-    assert f"expected a CSV file, like the data of {swept}, got npz" in error_of(swept, file)
+    assert f"expected an npz file, with rows as an array x, like the data of {run}, got a table" in error_of(
+        run, table[2]
+    )
+    assert f"expected a table, such as CSV, like the data of {swept}, got npz" in error_of(swept, file)
     assert "must end in one of .csv" in error_of(swept, tmp_path / "a.png")
 
 
 def test_networks_that_cannot_classify_rows_or_photos(swept, table, error_of, tmp_path, image_run):
     run = shutil.copytree(swept, tmp_path / "run")
     change_network(run, lambda network: network._replace(spec=replace(network.spec, output="linear"), classes=("a",)))
-    assert "must be a classifier" in error_of(run, table[2])
+    assert "has an encoder of another run: its network and its labels differ in kind" in error_of(run, table[2])
     run = shutil.copytree(swept, tmp_path / "long")
     change_network(run, lambda network: network._replace(classes=("a", "b" * 101)))
     assert "the network names 2 classes in up to 101 characters" in error_of(run, table[2])

@@ -25,6 +25,7 @@ from experiments.datasets.labels import unify_numbers
 from experiments.datasets.options import OwnDataOptions
 from experiments.datasets.own_data import read_own_data
 from experiments.datasets.reading import Reading, reading_of
+from experiments.datasets.tasks import Task
 from experiments.networks import storage
 from experiments.readers import csv_file, numerals
 from experiments.readers.csv_file import Layout, read_table
@@ -209,14 +210,14 @@ TWENTY = [[i / 2, "ab"[i % 2], i % 2] for i in range(20)]
 @pytest.mark.parametrize(
     ("rows", "label", "drop", "message"),
     [
-        (TWENTY, None, "", "--label must be given, the column of the classes: there are n, w, y"),
+        (TWENTY, None, "", "--label must be given, the column to predict: there are n, w, y"),
         (TWENTY, "Y", "", "has no column 'Y': there are n, w, y"),
         (TWENTY, "y", "n,q", "has no column 'q': there are n, w, y"),
         (TWENTY, "y", "n,w", "must have another column than 'y', as input"),
         (TWENTY[:9], "y", "", "has 9 rows, too few to split"),
         ([[1, "a", 0], *TWENTY, [1, "a", ""]], "y", "", "line 23 has no label in column 'y'"),
         ([[n, w, 1] for n, w, _ in TWENTY], "y", "", "'y' is '1' in every row"),
-        ([[1, "a", i] for i in range(200)], "y", "", "'y' has 200 different values .*is it a measurement"),
+        ([[1, "a", i % 13] for i in range(40)], "y", "", "13 different whole numbers in 40 rows, such as 0, 1"),
         ([["NA", "", y] for _, _, y in TWENTY], "y", "", "has no values in the columns of inputs"),
         ([*TWENTY, ["1e31", "a", 0]], "y", "", r"column 'n' holds 1e31 in line 22, expected numbers up to 1e\+30"),
         ([*TWENTY, ["1e999", "a", 0]], "y", "", "column 'n' holds 1e999 in line 22"),
@@ -323,9 +324,9 @@ def test_a_zip_directory_of_any_size_is_not_read(tmp_path):
         (dict(x=np.zeros(20), y=np.arange(20) % 2), r"x is float64 \(20,\), expected numbers \(m, n\)"),
         (dict(x=np.zeros((20, 2)), y=np.arange(19) % 2), r"y is int64 \(19,\), expected a class for each row"),
         (dict(x=np.zeros((20, 2)), y=np.eye(20)), r"for one-hot labels use y.argmax\(axis=1\)"),
-        (dict(x=np.zeros((20, 2)), y=np.linspace(0, 1, 20)), "y is float64 and 0.05.* in row 1"),
+        (dict(x=np.zeros((20, 2)), y=np.where(np.arange(20) == 3, np.nan, 0.1)), r"y\[3\] is nan, expected numbers up"),
         (dict(x=np.zeros((20, 2)), y=np.full(20, np.nan)), "y is float64 and nan in row 0"),
-        (dict(x=np.zeros((60, 2)), y=np.arange(60)), "'y' has 60 different values in 60 rows.*is it a measurement"),
+        (dict(x=np.zeros((60, 2)), y=np.full(60, 0.5)), "'y' is 0.5 in every row, expected numbers that differ"),
         (dict(x=np.full((20, 2), np.nan), y=np.arange(20) % 2), r"x\[0, 0\] is nan, expected numbers up to"),
         (dict(x=np.array([["a"]] * 20), y=np.arange(20) % 2), "x is <U1"),
         (dict(x=np.zeros((0, 2)), y=np.zeros(0, int)), r"x is float64 \(0, 2\)"),
@@ -355,7 +356,7 @@ def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, 
     (folder,) = (tmp_path / "runs").iterdir()
     said = "my flowers é.csv: 150 rows, 4 columns as 4 inputs, 3 classes"
     assert said in out and said in (folder / "report.txt").read_text()
-    assert out.endswith(f"\nto classify new rows: {main.PROG} predict {folder} FILE\n")
+    assert out.endswith(f"\nto predict new rows: {main.PROG} predict {folder} FILE\n")
     assert json.loads((folder / "config.json").read_text())["options"]["data"] == str(iris)
     kept = json.loads((folder / "encoder.json").read_text())
     assert [column["name"] for column in kept["columns"]] == load_iris().feature_names
@@ -363,6 +364,28 @@ def test_sweep_on_a_file_and_its_best_network_classifies_new_rows(iris, capsys, 
     x = jaxnn.standardize(stored.standardizer, load_iris().data).astype(np.float32)
     labels = np.array(stored.classes)[np.asarray(stored.spec.model().predict(stored.params, x))]
     assert np.mean(labels == load_iris().target_names[load_iris().target]) > 0.9
+    results = json.loads((folder / "results.json").read_text())
+    assert (folder / "classes.png").is_file() and set(results["test"]["classes"]) == {*load_iris().target_names}
+    data = read_own_data(iris, "species", "", FRACTIONS, 0)
+    majority = np.mean(data.test.y == np.bincount(data.train.y).argmax())
+    assert f"without inputs: test accuracy {100 * majority:.2f} %" in out
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("command", ["run ladder --data", "sweep"])
+def test_weights_of_classes_change_what_is_predicted(command, tmp_path, capsys):
+    """Without information in the inputs, every row is of the class whose weighted rows are most."""
+    path = write_csv(tmp_path / "a.csv", ["a", "y"], [[i % 2, "rare" if i % 5 == 0 else "often"] for i in range(200)])
+    for weights, expected in [((), "often"), (("--class-weight", "rare=9"), "rare")]:
+        runs = tmp_path / expected
+        argv = [*command.split(), str(path), "--label", "y", "--epochs", "20", "--runs-dir", str(runs), *weights]
+        argv += ["--learning-rate", "0.03"] + (["--seed", "0"] if command == "sweep" else [])
+        assert main.main(argv) == 0
+        (run,) = runs.iterdir()
+        capsys.readouterr()
+        assert main.main(["predict", str(run), str(path)]) == 0
+        lines = capsys.readouterr().out.splitlines()[1:]
+        assert {line.split(",")[1] for line in lines} == {expected}
 
 
 @pytest.mark.full
@@ -388,7 +411,9 @@ def test_ladder_on_a_file(iris, capsys, tmp_path, monkeypatch):
         ("run ladder --data absent.csv --label y", "absent.csv: No such file"),
         ("run ladder --data a.xls --label y", "a.xls must end in one of .csv"),
         ("run ladder --label y", "--data FILE must be given with --label, options for your own data"),
-        ("run ladder --data rows.csv", "--label must be given, the column of the classes"),
+        ("run ladder --data rows.csv", "--label must be given, the column to predict"),
+        ("run ladder --data rows.csv --label y --task classification --nonnegative", "--nonnegative must be used with"),
+        ("run ladder --nonnegative", "--data FILE must be given with --nonnegative"),
         ("run ladder --data rows.csv --label y --batch-size 32", "--batch-size must be from 1 to 14"),
         ("run ladder --data rows.csv --label y --decimal x", "--decimal must be . or , got 'x'"),
         ("run ladder --data rows.csv --label y --delimiter ab", "--delimiter must be one character"),
@@ -555,9 +580,10 @@ def test_labels_of_npz_that_are_missing(tmp_path, missing):
 
 def test_many_classes_of_npz_are_read_with_the_suggested_option(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 13)
-    with pytest.raises(InvalidFileError, match="If they are classes, use --words y"):
+    with pytest.raises(InvalidFileError, match="use --task classification or --task regression"):
         read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0)
-    assert len(read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0, Reading(words="y")).classes) == 13
+    for options in ({"reading": Reading(words="y")}, {"task": Task("classification")}):
+        assert len(read_own_data(tmp_path / "a.npz", None, "", FRACTIONS, 0, **options).classes) == 13
 
 
 def test_label_that_is_dropped(tmp_path):

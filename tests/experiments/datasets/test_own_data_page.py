@@ -10,6 +10,7 @@ import pytest
 from experiments.datasets.options import OwnDataOptions
 from experiments.datasets.own_data import read_own_data
 from experiments.datasets.reading import Reading
+from experiments.datasets.tasks import DEFAULT_TASK, Task
 from experiments.readers.csv_file import Layout, read_table
 from experiments.readers.errors import InvalidFileError
 
@@ -24,7 +25,7 @@ def tables():
     found = {}
     for block in re.findall(r"(?:^\|.*\n)+", PAGE.read_text(), re.MULTILINE):
         first, _, *rows = (re.split(r"(?<!\\) *\| *", line.strip("| \n")) for line in block.splitlines())
-        found[first[0]] = rows
+        found[first[0]] = found.get(first[0], []) + rows
     return found
 
 
@@ -101,6 +102,8 @@ LABELS = {
     "numbers, and a word in one row": ["-" if i == 7 else str(i % 2) for i in range(M)],
     "measurements: many different numbers, each in few rows, in any notation": [f"{value:.3f}" for value in B],
     "a different word in each row": [f"name {i}" for i in range(M)],
+    "more than 20 different whole numbers, or more than 10 in fewer than five rows each": np.arange(M) % 13,
+    "numbers, and NA in one of many rows": ["NA" if i == 7 else f"{value:.3f}" for i, value in enumerate(B)],
     "missing in a row": ["" if i == 7 else str(i % 2) for i in range(M)],
     "NA in some rows": [["NA", "EU"][i % 2] for i in range(M)],
 }
@@ -110,11 +113,11 @@ LABELS = {
 def notes_of(tmp_path):
     """Return the notes on a file, or the error message."""
 
-    def call(content, label="y", **reading):
+    def call(content, label="y", task=DEFAULT_TASK, **reading):
         path = tmp_path / "a.csv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         try:
-            data = read_own_data(path, label, "", (0.7, 0.15, 0.15), 0, Reading(**reading))
+            data = read_own_data(path, label, "", (0.7, 0.15, 0.15), 0, Reading(**reading), task)
         except InvalidFileError as error:
             return str(error).removeprefix(str(path))
         parts = jax.tree.leaves([part.x for part in (data.train, data.dev, data.test)])
@@ -204,7 +207,7 @@ def test_columns_of_words(notes_of):
         check(rows[name], notes_of(text(cycle(fields))))
     check(rows[many], notes_of("a,y\n" + "".join(f"name {i},{i % 2}\n" for i in range(300))))
     for written in (lambda v: f"${v:.2f}", lambda v: f'"{v:.1f}"'.replace(".", ","), lambda v: f"{v:.1f}%"):
-        check("`is it a measurement?`", notes_of(text(np.arange(M) % 7, y=[written(abs(value)) for value in B])))
+        check("`the target of regression`", notes_of(text(np.arange(M) % 7, y=[written(abs(value)) for value in B])))
     for reading in ({"words": "a"}, {"missing": ""}, {"missing": "NA", "words": "a"}):
         check(rows[kept], notes_of(text(cycle(["NA", "EU"])), **reading))
     assert "one-hot, 4 levels" in notes_of(text(cycle(["0", "1", "2", "3+"])), words="a")
@@ -212,7 +215,13 @@ def test_columns_of_words(notes_of):
 
 def test_labels(notes_of):
     rows = dict(tables()["The labels are"])
-    assert set(rows) == set(LABELS)
+    constant, negative = (
+        "one number in every row, with `--task regression`",
+        "negative in a row, with `--nonnegative`",
+    )
+    assert set(rows) == {*LABELS, constant, negative}
+    check(rows[constant], notes_of(text(np.arange(M) % 7, y=[5] * M), task=Task("regression")))
+    check(rows[negative], notes_of(text(np.arange(M) % 7, y=B), task=Task(nonnegative=True)))
     for name, labels in LABELS.items():
         check(rows[name], notes_of(text(np.arange(M) % 7, y=labels)))
     assert "2 classes and their rows: EU (20), NA (20)" in notes_of(text(B, y=LABELS["NA in some rows"]), missing="")
@@ -221,5 +230,7 @@ def test_labels(notes_of):
 
 def test_options_are_those_of_the_command_line():
     named = {flag.split()[0] for option, _ in tables()["Option"] for flag in code(option)}
-    there = {f"--{name}" for name in OwnDataOptions.__dataclass_fields__ if name not in ("data", "header")}
+    there = {
+        f"--{name.replace('_', '-')}" for name in OwnDataOptions.__dataclass_fields__ if name not in ("data", "header")
+    }
     assert named == there | {"--no-header"}

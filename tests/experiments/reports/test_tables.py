@@ -14,7 +14,9 @@ ROWS = [
     ["digits", "logistic", "64-10", "650", "91.49", "92.57", "91.48", "7.0e-15", "1.25e-16"],
 ]
 TABLES = {
-    "ladder": tables.table("Trained with hand-derived gradients", ladder.COLUMNS, ROWS, 3),
+    "ladder": tables.table(
+        "Trained with hand-derived gradients", (*ladder.COLUMNS, *ladder.OF_CLASSES, *ladder.GRADIENTS), ROWS, 3
+    ),
     "catvnoncat": tables.table(
         "Cat or non-cat",
         catvnoncat.COLUMNS,

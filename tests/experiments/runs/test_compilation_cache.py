@@ -16,7 +16,8 @@ import jaxnn
 from experiments.cli import main
 from experiments.runs import compilation_cache, timing
 from experiments.runs.folder import RunFolder
-from experiments.studies.ladder.report import Row, write_report
+from experiments.studies.ladder.report import write_report
+from experiments.studies.ladder.results import Row
 from tests.helpers.caches import STATE, own_cache
 
 
@@ -250,9 +251,14 @@ def test_a_program_from_the_cache_has_no_compile_time(caches, monkeypatch, capsy
         def __init__(self):
             self.path, self.pictures = tmp_path, {}
 
-    measured = dict.fromkeys(("train", "dev", "test"), 1.0), dict.fromkeys(("initial", "trained"), 0.0)
+    measured = {"accuracy": dict.fromkeys(("train", "dev", "test"), 1.0)}, dict.fromkeys(("initial", "trained"), 0.0)
     for speeds, cached in ((first, 0), (second, 2)):
-        write_report([Row("data", "network", "2-1", 3, *measured, speeds)], {("data", "network"): []}, Folder())
+        write_report(
+            [Row("data", "network", "2-1", 3, *measured, speeds)],
+            {"data": ("always a", measured[0])},
+            {("data", "network"): []},
+            Folder(),
+        )
         table, _, notes = capsys.readouterr().out.partition("compile s, steps/s:")
         assert table.count("cached") == cached
         assert ("--no-compilation-cache" in notes) == (cached > 0)

@@ -18,12 +18,14 @@ from scipy.io import wavfile
 import jaxnn
 from experiments.cli.main import main
 from experiments.cli.repeat import compare
+from experiments.datasets import recording_features as features
+from experiments.datasets.recording_features import trimmed
 from experiments.networks import storage
 from experiments.runs.environment import digest
-from experiments.studies.speech import features, networks, new_recordings, strings, training
+from experiments.studies.speech import networks, new_recordings, strings, training
 from experiments.studies.speech import run as speech
 from experiments.studies.speech.augmentation import add_noise, at_speed
-from experiments.studies.speech.data import find_recordings, read_recordings, split, trimmed
+from experiments.studies.speech.data import find_recordings, read_recordings, split
 from experiments.studies.speech.string_report import edit_distance, score
 from jaxnn.nn import Sequences
 

@@ -19,7 +19,7 @@ from experiments.networks import storage
 from experiments.studies.sweep import DATA, Options, data, pictures, report, training
 from experiments.studies.sweep import run as sweep
 from experiments.studies.sweep.plan import make_plan
-from experiments.studies.sweep.ranking import rank
+from experiments.studies.sweep.ranking import rank, tied
 from experiments.studies.sweep.training import Training
 from tests.experiments.readers.test_idx import idx
 
@@ -126,7 +126,7 @@ def test_training_equals_fit(classes):
     assert stored.spec.sizes[1:-1] == (h["width"],) * 2
     model = stored.spec.model()
     z = np.asarray(model.outputs(stored.params, problem.dev.x), np.float64)
-    assert np.mean(np.asarray(model.labels(z)) == problem.dev.y) == pytest.approx(one.dev_accuracy)
+    assert np.mean(np.asarray(model.labels(z)) == problem.dev.y) == pytest.approx(one.dev_score)
     z = np.concatenate([np.zeros_like(z), z], axis=1) if classes == 2 else z
     losses = np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), problem.dev.y]
     assert one.dev_loss == pytest.approx(losses.mean(), rel=1e-4)
@@ -184,9 +184,9 @@ def test_points_are_ranked_by_mean_accuracy_then_by_loss_and_diverged_ones_last(
     )
     assert [standing.point for standing in standings] == [5, 3, 1, 4, 2, 0]
     assert [standing.diverged for standing in standings] == [0, 0, 0, 0, 1, 2]
-    assert report.accuracy(standings[2]) == "80.00 (70.0-90.0)"
-    assert report.accuracy(standings[-2]) == "99.00"
-    assert report.accuracy(standings[-1]) == "diverged"
+    assert report.percents(standings[2]) == "80.00 (70.0-90.0)"
+    assert report.percents(standings[-2]) == "99.00"
+    assert report.percents(standings[-1]) == "diverged"
     assert [one.seed for one in standings[0].trainings] == [0, 1]
 
 
@@ -195,7 +195,7 @@ def test_equal_numbers_of_correct_predictions_tie_despite_rounding():
     for loss in (0.5, 2.0):
         a = made(0, *((float(shares[n]), 1.0) for n in (3, 3, 3)))
         b = made(1, *((float(shares[n]), loss) for n in (1, 2, 6)))
-        assert np.mean([one.dev_accuracy for one in a]) != np.mean([one.dev_accuracy for one in b])
+        assert np.mean([one.dev_score for one in a]) != np.mean([one.dev_score for one in b])
         assert rank(a + b)[0].point == (1 if loss < 1 else 0)
 
 
@@ -208,6 +208,7 @@ def test_within_the_noise_of_the_accuracy_the_loss_decides():
     everything = lead + close + behind
     assert [one.point for one in rank(everything)] == [0, 1, 2]
     assert [one.point for one in rank(everything, n)] == [1, 0, 2]
+    assert tied(rank(everything, n), n) == 2 and tied(rank(everything)) == tied(rank(behind, n), n) == 1
     assert [one.point for one in rank(made(0, (82 / n, 0.8)) + made(1, (81 / n, 0.1)), n)] == [0, 1]
     assert [one.point for one in rank(made(0, (82 / n, 0.8)) + made(1, (82 / n, 0.1)), n)] == [1, 0]
     # Of 4 and 10 misses the standard error is 3; with less spread, a mean that is 2 misses worse is worse.

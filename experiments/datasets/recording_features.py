@@ -20,6 +20,10 @@ BANDS = 32
 RANGE = 60.0
 """Decibels below the loudest band of a recording at which energies are cut off."""
 _SILENCE = 1e-12
+_MARGIN = 2
+"""Frames before and after the first and the last that are not silent."""
+_QUIETER = 30.0
+"""Decibels below the loudest frame that are silence at the ends of a recording."""
 
 
 def log_mel(samples: np.ndarray) -> np.ndarray:
@@ -58,6 +62,13 @@ def triangles() -> np.ndarray:
 
 
 _TRIANGLES = triangles()
+
+
+def trimmed(samples: np.ndarray) -> np.ndarray:
+    """Return samples without silence at their ends: frames 30 dB quieter than the loudest, but for a margin."""
+    energies = np.add.reduceat(samples.astype(np.float64) ** 2, np.arange(0, len(samples), HOP))
+    loud = np.flatnonzero(energies >= energies.max() * 10 ** (-_QUIETER / 10))
+    return samples[max(0, loud[0] - _MARGIN) * HOP : (loud[-1] + 1 + _MARGIN) * HOP]
 
 
 def padded(features: Sequence[np.ndarray], frames: int) -> Sequences:
