@@ -36,6 +36,7 @@ class RunFolder:
     Attributes:
       path: the folder.
       pictures: the caption of each picture in it, by file name.
+      drawings: the SVG of each picture that has one, for the page, by file name.
       listeners: called with each line of metrics.
       writes: whether this process writes the folder.
       checkpoints: `checkpoints(training)` returns the checkpointer of the training of that name; `None` if the
@@ -54,6 +55,7 @@ class RunFolder:
         except Timeout:
             raise ValueError(f"{path} is in use by another process: wait for it, or stop it first") from None
         self.pictures: dict[str, str] = {}
+        self.drawings: dict[str, bytes] = {}
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         self._stale: list[Path] = []
         self.checkpoints: Callable[[str], jaxnn.Checkpointer | None] = lambda training: None
@@ -124,9 +126,12 @@ class RunFolder:
             file.write(text + "\n")
 
     def add_picture(self, name: str, png: bytes, caption: str) -> None:
-        """Write a picture with a caption; `pictures` keeps the captions in order."""
+        """Write a picture with a caption; `pictures` keeps the captions in order, and `drawings` its SVG."""
         self.write_bytes(name, png)
         self.pictures[name] = caption
+        svg = getattr(png, "svg", None)
+        if svg is not None:
+            self.drawings[name] = svg
 
     def log(self, **metrics: Any) -> None:
         """Append a line to metrics.jsonl; it is kept even if the process is killed afterwards."""
