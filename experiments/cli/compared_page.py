@@ -46,7 +46,7 @@ def page_of(comparison: Comparison) -> str:
         parts += [html.heading("Metrics that differ"), table]
     if drawn.body:
         static = "".join(html.picture(*picture) for picture in _pictures(comparison))
-        parts += [html.heading("Learning curves"), drawn.body, f"<noscript>{static}</noscript>"]
+        parts += [html.heading("Learning curves"), drawn.body, charts.without_script(static)]
     if comparison.settings:
         table = html.table(comparison.settings, ["setting", *comparison.names])
         parts += [html.heading("Differing settings"), table]

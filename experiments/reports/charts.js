@@ -3,9 +3,10 @@
 const page = JSON.parse(document.getElementById("panels").textContent);
 const place = `jaxnn:${location.pathname}:`;
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3], [14, 4], [4, 4, 1, 4]];
+for (const element of document.querySelectorAll(".without-script")) element.hidden = true;
+document.querySelector(".charts").hidden = false;
 const figures = [...document.querySelectorAll(".chart")];
 const smoothing = document.getElementById("smoothing");
-const live = document.body.dataset.state === "running";
 let charts = [];
 
 /** Remember a setting of this page, so that it is the same after the page is loaded again. */

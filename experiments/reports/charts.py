@@ -77,14 +77,19 @@ def draw(panels: Sequence[Panel]) -> Charts:
     data = data.replace("<", "\\u003c")  # no text ends the element
     figures = "\n".join(map(_figure, panels))
     body = (
-        f'<div class="charts">{_CONTROLS}\n<div class="panels">{figures}</div></div>\n'
-        "<noscript><p>The curves are drawn by JavaScript, which is off.</p></noscript>\n"
+        f'<div class="charts" hidden>{_CONTROLS}\n<div class="panels">{figures}</div></div>\n'
+        f"{without_script('<p>The curves are drawn by JavaScript, which is off.</p>')}\n"
         f'<script type="application/json" id="panels">{data}</script>'
     )
     light, dark = ("".join(f"--c{i}: {colors[mode]}; " for i, colors in enumerate(PALETTE)) for mode in (1, 2))
     colors = f":root {{ {light}}}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark}}} }}\n"
     style = html.read_file("uplot/uPlot.min.css") + "\n" + colors + html.read_file("charts.css")
     return Charts(body, style, (html.read_file("uplot/uPlot.iife.min.js"), html.read_file("charts.js")))
+
+
+def without_script(content: str) -> str:
+    """Return content that is shown only if JavaScript is off."""
+    return f'<div class="without-script">{content}</div>'
 
 
 def _figure(panel: Panel) -> str:
