@@ -16,6 +16,8 @@ FILES = files("experiments.reports")
 
 _LONG = 32
 """A cell of a table with more characters has several lines."""
+_MOST_TITLE_LINES = 3
+"""Rich breaks the title of a table at the table's width."""
 _DOCUMENT = Template("""\
 <!DOCTYPE html>
 <html lang="en">
@@ -107,11 +109,12 @@ def results(text: str) -> str:
         lines = block.split("\n")
         rule = find_rule(lines)
         if rule is not None:
-            parts.append(_results_table(read_columns(lines[:rule], lines[rule + 1 :]), title))
+            caption = " ".join(line.strip() for line in title.split("\n"))
+            parts.append(_results_table(read_columns(lines[:rule], lines[rule + 1 :]), caption))
             title = ""
             continue
         parts += [_notes(title)] if title else []
-        title = block if len(lines) == 1 else ""
+        title = block if len(lines) <= _MOST_TITLE_LINES else ""
         parts += [] if title else [_notes(block)]
     return "\n".join(parts + ([_notes(title)] if title else []))
 

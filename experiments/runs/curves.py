@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.reports.charts import Line, Panel
+from experiments.reports.palette import PALETTE
 from experiments.runs.metrics_log import parse_line
 
 MOST_CURVES = 1000
-_MOST_LINES = 12
+_MOST_LINES = 20
 """A panel with more lines becomes one for each training."""
 _PARTS = {"dev": "dev", "validation": "dev", "test": "test", "held_out": "held out", "train": "", "training": ""}
 """A word in a metric's name -> the data that it is of; empty for the training data."""
@@ -62,6 +63,9 @@ def metric_parts(name: str) -> Metric:
             text = text.removesuffix(f"{word}_")
             variant.append(word)
             break
+    if text.endswith("_seeds_"):
+        text = text.removesuffix("seeds_")
+        variant.insert(-1, "seeds")
     quantity = text.strip("_").replace("_", " ")
     return Metric(quantity, " ".join(filter(None, variant))) if quantity else Metric(name.replace("_", " "), "")
 
@@ -126,7 +130,8 @@ def panels_of(curves: Curves) -> list[Panel]:
     panels = []
     for (title, counted, quantity), members in groups.items():
         for one in _apart(members):
-            lines = [_line(name, curves[name], names, variants, quantity, len(names) > 1) for name in one]
+            is_only = len({name.metric for name in one}) == 1 and len(one) > 1
+            lines = [_line(name, curves[name], names, variants, len(names) > 1, is_only) for name in one]
             title_of_one = title if one is members else ", ".join(one[0].training)
             panels.append(Panel(title_of_one, counted, quantity, lines, _is_log(lines, quantity), best_of(quantity)))
     return panels
@@ -141,13 +146,15 @@ def _apart(members: list[CurveName]) -> list[list[CurveName]]:
 
 
 def _line(
-    name: CurveName, points: Points, names: Sequence[str], variants: Sequence[str], quantity: str, several: bool
+    name: CurveName, points: Points, names: Sequence[str], variants: Sequence[str], several: bool, is_only: bool
 ) -> Line:
     variant = metric_parts(name.metric).variant
-    metric = f"{variant} {quantity}" if variant else name.metric.replace("_", " ")
-    last = " ".join(name.training[-1:])
+    metric, last = name.metric.replace("_", " "), " ".join(name.training[-1:])
     color = names.index(last) if several else variants.index(variant)
-    return Line(f"{last}: {metric}" if several else metric, color, variants.index(variant), *points)
+    label = metric if not several else last if is_only else f"{last}: {metric}"
+    # Where the colors repeat, the patterns do not.
+    dash = variants.index(variant) + color // len(PALETTE) * len(variants)
+    return Line(label, color, dash, *points)
 
 
 def _is_log(lines: Sequence[Line], quantity: str) -> bool:

@@ -126,6 +126,7 @@ def _train_one(
     init_key, fit_key = jax.random.split(jax.random.key(options.seed))
     params = model.init(init_key)
     accuracies = _accuracies(model)
+    loss_of = jax.jit(lambda params, part: objective.evaluate(params, (), part))
     prove = proof.make_proof(str(baseline), objective)
     initial_difference = prove(params, parts["train"])
 
@@ -143,7 +144,10 @@ def _train_one(
         epochs=options.epochs,
         batch_size=options.batch_size,
         report_every=max(1, options.epochs // POINTS),
-        evaluate=lambda params: {f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
+        evaluate=lambda params: {
+            **{f"{part}_accuracy": accuracies(params, on_device)[part] for part in ("train", "dev")},
+            "dev_loss": loss_of(params, on_device["dev"]),
+        },
         callback=log,
         early_stopping=early_stopping,
         on_nan=options.on_nan,

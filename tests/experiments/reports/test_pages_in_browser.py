@@ -186,7 +186,7 @@ def test_epochs_are_whole_numbers_and_colors_are_those_of_the_network(open_run):
     loss, accuracy = page.evaluate("page.map(({lines}) => lines.map(({name, color, dash}) => [name, color, dash]))")
     assert loss == [["linear: loss", 0, 0], ["linear: dev loss", 0, 1], ["deep: loss", 1, 0], ["deep: dev loss", 1, 1]]
     # Two equal curves are both visible: the one above is narrower.
-    assert accuracy == [["linear: dev accuracy", 0, 1], ["deep: dev accuracy (same as linear: dev accuracy)", 1, 1]]
+    assert accuracy == [["linear", 0, 1], ["deep (same as linear)", 1, 1]]
     assert page.evaluate("charts[1].chart.series.map(({width}) => width)")[1:] == [5, 2]
 
 
