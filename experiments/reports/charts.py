@@ -53,6 +53,10 @@ class Panel(NamedTuple):
     best: str = ""
 
 
+Points = tuple[list[float], list[float | None]]
+"""Steps and values, without NaN."""
+
+
 class Charts(NamedTuple):
     """The parts of a page with plots: `body`, and the `style` and `scripts` of `html.document`."""
 
@@ -101,9 +105,11 @@ def _figure(panel: Panel) -> str:
 def _data(panel: Panel) -> dict[str, object]:
     lines, points = [], [_thinned(line.xs, line.ys) for line in panel.lines]
     for i, line in enumerate(panel.lines):
-        same = [j for j, other in enumerate(points) if other == points[i]]
-        before = [panel.lines[j].name for j in same if j < i]
-        name = f"{line.name} (same as {before[0]})" if before else line.name
+        same = [j for j, other in enumerate(points) if _agree(points[i], other)]
+        name = line.name
+        if same[0] < i:
+            first, end = panel.lines[same[0]].name, min(points[i][0][-1], points[same[0]][0][-1])
+            name += f" (same as {first}{'' if points[same[0]] == points[i] else f' up to {end}'})"
         # Of equal curves, each is narrower than the one below it, so that all are visible.
         width = 2 + 3 * sum(j > i for j in same)
         xs, ys = points[i]
@@ -112,7 +118,14 @@ def _data(panel: Panel) -> dict[str, object]:
     return {"title": panel.title, "x": panel.x, "y": panel.y, "log": panel.log, "best": panel.best, "lines": lines}
 
 
-def _thinned(xs: Sequence[float], ys: Sequence[float]) -> tuple[list[float], list[float | None]]:
+def _agree(one: Points, other: Points) -> bool:
+    """Return whether two curves are equal at the steps that both have, of which there must be some."""
+    values = dict(zip(*one, strict=True))
+    both = [(values[x], y) for x, y in zip(*other, strict=True) if x in values]
+    return one is other or bool(both) and all(a == b for a, b in both)
+
+
+def _thinned(xs: Sequence[float], ys: Sequence[float]) -> Points:
     """Return at most about `MOST_POINTS` points of a curve, with its extremes, in the order of the steps."""
     x, y = np.asarray(xs, float), np.asarray(ys, float)
     order = np.argsort(x, kind="stable")

@@ -141,12 +141,13 @@ def table(
       caption: its title.
       numbers: the indices of the columns of numbers, which are aligned at the right.
     """
-    lines = [f"<caption>{escape(caption)}</caption>"] if caption else []
-    lines += [f"<thead>{_row(['col'] * len(columns), columns, numbers)}</thead>"] if columns else []
+    # Beside the table, since a caption in it would be as wide, and scroll with it.
+    above = f'<p class="caption">{escape(caption)}</p>\n' if caption else ""
+    lines = [f"<thead>{_row(['col'] * len(columns), columns, numbers)}</thead>"] if columns else []
     body = "\n".join(_row(["row"], row, numbers) for row in rows)
     kind = "numbers" if columns else "settings"
     name = f' role="region" aria-label="{escape(caption)}"' if caption else ""
-    head = f'<div class="scroll {kind}" tabindex="0"{name}><table>\n'
+    head = f'{above}<div class="scroll {kind}" tabindex="0"{name}><table>\n'
     return head + "\n".join([*lines, f"<tbody>{body}</tbody>"]) + "\n</table></div>"
 
 

@@ -107,6 +107,18 @@ def test_curves_of_runs_share_a_panel_and_each_run_has_its_color(tmp_path, make_
     assert accuracy["lines"][1]["ys"] == [0.5, 0.5]
 
 
+def test_a_curve_that_is_the_beginning_of_another_is_narrower(tmp_path, make_run):
+    lines = [json.dumps({"epoch": i, "loss": 1 / i}) + "\n" for i in (1, 2, 3)]
+    files = ["".join(lines), "".join(lines[:2]), "".join(lines[:2]).replace("0.5", "0.75")]
+    runs = [make_run(name, float(name), **{"metrics.jsonl": text}) for name, text in zip("123", files, strict=True)]
+    (loss,) = compare(tmp_path, *runs).panels
+    assert [(line["name"], line["width"]) for line in loss["lines"]] == [
+        ("rate 1.0", 5),
+        ("rate 2.0 (same as rate 1.0 up to 2)", 2),
+        ("rate 3.0", 2),
+    ]
+
+
 @pytest.mark.parametrize(
     ("results", "numbers"),
     [

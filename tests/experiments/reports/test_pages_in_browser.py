@@ -231,14 +231,14 @@ def test_page_of_a_run_in_progress_follows_it_and_ends_with_it(browser, folder):
         page.evaluate("charts[0].chart.setScale('x', {min: 2, max: 4})")
         write(9)
         with page.expect_navigation():
-            page.clock.run_for(9000)
+            page.clock.run_for(4100)
         assert page.evaluate("charts[0].chart.data[0].length") == 9
         assert page.evaluate(ENDS)[0] == [2, 4]  # the reader's zoom stays
         assert not page.get_by_text("run resume here").is_visible()
         write_run_page(folder, study)
         with page.expect_navigation():
-            page.clock.run_for(9000)
-        assert page.locator("#running").count() == 0 and page.locator("table caption").inner_text() == "Numbers"
+            page.clock.run_for(4100)
+        assert page.locator("#running").count() == 0 and page.locator(".caption").inner_text() == "Numbers"
         visited = len(context.visited)
         page.clock.run_for(60_000)
         assert len(context.visited) == visited
