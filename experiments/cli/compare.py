@@ -1,4 +1,4 @@
-"""Compare runs of one experiment: one table of their metrics, what was set differently, and their curves on one page.
+"""Compare runs of one experiment: one table of their metrics, their options, and their learning curves on one page.
 
 The page, compare.html unless --page gives another file, is self-contained, like each run's report.html.
 """

@@ -27,6 +27,7 @@ def page_svg(figure: Figure) -> bytes:
 
     Black stays black on an image, a filled contour or a box. The figure is changed, so save it in other formats before.
     """
+    figure.set_layout_engine("none")  # all is in its place since the figure was saved before
     for artist in figure.findobj():
         _follow_page(artist)
     file = io.StringIO()
@@ -56,6 +57,8 @@ def _follow_page(artist: Artist) -> None:
         artist.set_color(_INK)
     elif isinstance(artist, Spine) and same_color(artist.get_edgecolor(), "black"):
         artist.set_edgecolor(_INK)
+    if isinstance(artist, Line2D) and same_color(artist.get_markeredgecolor(), "black"):  # of ticks
+        artist.set_markeredgecolor(_INK)
 
 
 def _is_on_paint(artist: Artist) -> bool:

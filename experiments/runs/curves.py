@@ -12,7 +12,15 @@ from experiments.runs.metrics_log import parse_line
 MOST_CURVES = 1000
 _MOST_LINES = 20
 """A panel with more lines becomes one for each training."""
-_PARTS = {"dev": "dev", "validation": "dev", "test": "test", "held_out": "held out", "train": "", "training": ""}
+_PARTS = {
+    "dev": "dev",
+    "validation": "dev",
+    "val": "dev",
+    "test": "test",
+    "held_out": "held out",
+    "train": "",
+    "training": "",
+}
 """A word in a metric's name -> the data that it is of; empty for the training data."""
 _OF_SEVERAL = ("median", "mean", "lowest", "highest", "min", "max")
 """Words for a metric of several members or seeds."""

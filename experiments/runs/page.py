@@ -59,10 +59,9 @@ def write_run_page(
     drawn = charts.draw(panels_of(progress.curves if progress else _read_curves(folder.path / METRICS)))
     if drawn.body:
         parts += [html.heading("Learning curves"), drawn.body]
-    parts += [
-        html.picture((folder.path / name).read_bytes(), caption, folder.drawings.get(name))
-        for name, caption in folder.pictures.items()
-    ]
+    for name, caption in folder.pictures.items():
+        picture = html.picture((folder.path / name).read_bytes(), caption, folder.drawings.get(name))
+        parts.append(charts.without_script(picture) if drawn.body and name in folder.curves else picture)
     timings = folder.path / TIMINGS
     if timings.exists():
         parts += [html.heading("Times, on this machine"), html.results(timings.read_text(encoding="utf-8"))]

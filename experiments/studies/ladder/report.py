@@ -53,7 +53,7 @@ def write_report(
     folder.write_json(FILE, [{k: v for k, v in row._asdict().items() if k != "speed"} for row in rows])
     if rows[0].speed:
         _report_speeds(rows, folder)
-    folder.add_picture("curves.png", _curves(histories), CURVES)
+    folder.add_picture("curves.png", _curves(histories), CURVES, shows_metrics=True)
 
 
 def _report_speeds(rows: Sequence[Row], folder: RunFolder) -> None:

@@ -77,7 +77,8 @@ def folder(tmp_path_factory):
     figure, axes = plots.grid(1, 2)
     for panel in axes.flat:
         plots.draw_curves(panel, {"a": ([1, 2, 3], [3, 2, 1])}, title="t", x="epoch", y="loss")
-    made.add_picture("curves.png", plots.png(figure), "Two plots.")
+    made.add_picture("plots.png", plots.png(figure), "Two plots.")
+    made.add_picture("curves.png", plots.png(plots.grid(1, 1)[0]), "The curves.", shows_metrics=True)
     return made
 
 
@@ -210,8 +211,10 @@ def test_a_finger_points_and_the_page_still_scrolls(open_run):
 
 @pytest.mark.full
 def test_without_javascript_the_pictures_and_tables_stay(open_run):
+    assert [image.is_visible() for image in open_run().locator("figure img").all()] == [True, False]
     page = open_run(java_script_enabled=False)
-    assert page.locator("figure img").is_visible() and page.locator("table").first.is_visible()
+    assert [image.is_visible() for image in page.locator("figure img").all()] == [True, True]
+    assert page.locator("table").first.is_visible()
     assert page.get_by_text("The curves are drawn by JavaScript").is_visible()
 
 
