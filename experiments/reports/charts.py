@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.reports import html
+from experiments.reports.likeness import count_covering
 from experiments.reports.palette import PALETTE
 
 MOST_POINTS = 1000
@@ -104,18 +105,30 @@ def _figure(panel: Panel) -> str:
 
 def _data(panel: Panel) -> dict[str, object]:
     lines, points = [], [_thinned(line.xs, line.ys) for line in panel.lines]
+    covering = count_covering(_in_plot(points, panel.log))
     for i, line in enumerate(panel.lines):
         same = [j for j, other in enumerate(points) if _agree(points[i], other)]
         name = line.name
         if same[0] < i:
             first, end = panel.lines[same[0]].name, min(points[i][0][-1], points[same[0]][0][-1])
             name += f" (same as {first}{'' if points[same[0]] == points[i] else f' up to {end}'})"
-        # Of equal curves, each is narrower than the one below it, so that all are visible.
-        width = 2 + 3 * sum(j > i for j in same)
+        # Of curves that look the same, each is narrower than the one below it, so that all are visible.
+        width = 2 + 3 * covering[i]
         xs, ys = points[i]
         color = line.color % len(PALETTE)
         lines.append({"name": name, "color": color, "dash": line.dash, "width": width, "xs": xs, "ys": ys})
     return {"title": panel.title, "x": panel.x, "y": panel.y, "log": panel.log, "best": panel.best, "lines": lines}
+
+
+def _in_plot(points: Sequence[Points], log: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the curves with their values as shares of the plot's height."""
+    curves = [(np.array(xs, float), np.array(ys, float)) for xs, ys in points]
+    if log:
+        curves = [(x, np.log(np.where(y > 0, y, np.nan))) for x, y in curves]
+    values = np.concatenate([y for _, y in curves])
+    finite = values[np.isfinite(values)]
+    height = np.ptp(finite) if len(finite) else 0.0
+    return [(x, y / (height or 1.0)) for x, y in curves]
 
 
 def _agree(one: Points, other: Points) -> bool:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from experiments.reports.drawings import page_svg
 from experiments.reports.legends import move_below
+from experiments.reports.overlaps import widen_covered
 from jaxnn.plots.drawing import (
     COLORS,
     Curve,
@@ -47,6 +48,7 @@ class Picture(bytes):
 
 def png(figure: Figure) -> Picture:
     """Return the figure as the bytes of a PNG file, with its legends below the curves."""
+    widen_covered(figure)
     move_below(figure)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)

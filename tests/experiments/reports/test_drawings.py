@@ -47,6 +47,20 @@ def figure_of_two():
     return figure
 
 
+def test_a_line_under_another_is_wider():
+    figure, axes = plots.grid(1, 2)
+    x, falling = np.arange(1.0, 6), np.array([1.0, 1e-1, 1e-2, 1e-3, 1e-4])
+    curves = {"a": (x, falling), "b": (x, falling * 1.01), "short": (x[:3], falling[:3]), "other": (x, falling[::-1])}
+    plots.draw_curves(axes[0, 0], curves, title="t", x="epoch", y="loss", log=True)
+    # Small values are the same on a linear axis and not on a logarithmic one.
+    small = {"c": (x, [1, 0.5, 0.1, 1e-3, 1e-3]), "d": (x, [1, 0.5, 0.1, 1e-4, 1e-4])}
+    plots.draw_curves(axes[0, 1], small, title="t", x="epoch", y="loss")
+    axes[0, 1].axhline(0.5, label="half")
+    plots.png(figure)
+    widths = [[line.get_linewidth() for line in panel.lines] for panel in axes.flat]
+    assert widths == [[6.5, 4.0, 1.5, 1.5], [4.0, 1.5, 1.5]]
+
+
 def test_text_on_an_image_keeps_its_color():
     figure, axes = plots.grid(1, 1)
     plots.draw_confusion(axes[0, 0], np.array([[5, 0], [2, 3]]), ["a", "b"])
