@@ -108,7 +108,7 @@ def _pictures(comparison: Comparison) -> list[tuple[bytes, str, bytes | None]]:
         for panel, name in zip(axes.flat, names, strict=False):
             runs = zip(comparison.labels, comparison.curves, strict=True)
             own = {label: run[name] for label, run in runs if name in run}
-            best = best_of(name.metric)
+            best = best_of(metric_parts(name.metric).quantity)
             y = name.metric.replace("_", " ")
             plots.draw_curves(panel, own, title=title, x=counted, y=y, log=best == "min", best=best)
         metrics = ", ".join(name.metric for name in names)

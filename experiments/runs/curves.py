@@ -82,7 +82,7 @@ def best_of(quantity: str) -> str:
     """Return "min" for a quantity whose least value is best, "max" for one whose greatest is, else nothing."""
     if any(word in quantity for word in ("loss", "cost", "error", "perplexity")):
         return "min"
-    return "max" if any(word in quantity for word in ("accuracy", "bleu")) else ""
+    return "max" if any(word in quantity for word in ("accuracy", "r squared", "bleu")) else ""
 
 
 def read_curves(lines: Iterable[dict[str, Any]]) -> Curves:
