@@ -1,4 +1,4 @@
-"""Tell lines of a figure apart that cover each other: of two that look the same, the upper one is narrower."""
+"""Distinguish lines of a figure that cover each other: of two that look the same, the upper one is narrower."""
 
 import numpy as np
 from matplotlib.axes import Axes
