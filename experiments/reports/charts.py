@@ -132,10 +132,11 @@ def _in_plot(points: Sequence[Points], log: bool) -> list[tuple[np.ndarray, np.n
 
 
 def _agree(one: Points, other: Points) -> bool:
-    """Return whether two curves are equal at the steps that both have, of which there must be some."""
+    """Return whether two curves are equal at the steps that both have, which must be half of one's or more."""
     values = dict(zip(*one, strict=True))
     both = [(values[x], y) for x, y in zip(*other, strict=True) if x in values]
-    return one is other or bool(both) and all(a == b for a, b in both)
+    is_enough = 2 * len(both) >= min(len(one[0]), len(other[0]))
+    return one is other or (is_enough and all(a == b for a, b in both))
 
 
 def _thinned(xs: Sequence[float], ys: Sequence[float]) -> Points:

@@ -10,7 +10,7 @@ _SHARE = 0.004
 
 
 def count_covering(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[int]:
-    """Return, for each curve, how many later ones look the same at the steps that both have.
+    """Return, for each curve, how many later ones look the same at the steps that both have: half of one's or more.
 
     Args:
       curves: the steps and the values of each, (n,) each, in the order in which they are drawn; the values are shares
@@ -26,4 +26,5 @@ def _look_same(x: np.ndarray, y: np.ndarray, other_x: np.ndarray, other_y: np.nd
     _, at, other_at = np.intersect1d(x, other_x, return_indices=True)
     distance = np.abs(y[at] - other_y[other_at])
     known = distance[np.isfinite(distance)]
-    return len(known) > 0 and bool((known < _SHARE).all())
+    enough = 2 * len(at) >= min(len(np.unique(x)), len(np.unique(other_x)))
+    return enough and len(known) > 0 and bool((known < _SHARE).all())

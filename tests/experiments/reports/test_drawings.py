@@ -54,11 +54,12 @@ def test_a_line_under_another_is_wider():
     plots.draw_curves(axes[0, 0], curves, title="t", x="epoch", y="loss", log=True)
     # Small values are the same on a linear axis and not on a logarithmic one.
     small = {"c": (x, [1, 0.5, 0.1, 1e-3, 1e-3]), "d": (x, [1, 0.5, 0.1, 1e-4, 1e-4])}
+    small["one common step"] = ([1, 1.5, 2.5, 3.5, 4.5], [1, 1, 1, 1, 1])
     plots.draw_curves(axes[0, 1], small, title="t", x="epoch", y="loss")
     axes[0, 1].axhline(0.5, label="half")
     plots.png(figure)
     widths = [[line.get_linewidth() for line in panel.lines] for panel in axes.flat]
-    assert widths == [[6.5, 4.0, 1.5, 1.5], [4.0, 1.5, 1.5]]
+    assert widths == [[6.5, 4.0, 1.5, 1.5], [4.0, 1.5, 1.5, 1.5]]
 
 
 def test_text_on_an_image_keeps_its_color():
