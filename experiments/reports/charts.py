@@ -74,7 +74,8 @@ _CONTROLS = """\
 
 
 def draw(panels: Sequence[Panel]) -> Charts:
-    """Return the plots of the panels; nothing for no panels."""
+    """Return the plots of the panels; nothing if none has a point."""
+    panels = [panel._replace(lines=[line for line in panel.lines if np.isfinite(line.xs).any()]) for panel in panels]
     panels = [panel for panel in panels if panel.lines]
     if not panels:
         return Charts()
@@ -143,6 +144,7 @@ def _thinned(xs: Sequence[float], ys: Sequence[float]) -> Points:
     """Return at most about `MOST_POINTS` points of a curve, with its extremes, in the order of the steps."""
     x, y = np.asarray(xs, float), np.asarray(ys, float)
     order = np.argsort(x, kind="stable")
+    order = order[np.isfinite(x[order])]
     x, y = x[order], y[order]
     if len(x) > MOST_POINTS:
         kept = {0, len(x) - 1}

@@ -24,7 +24,7 @@ def count_covering(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[int]
 
 def _look_same(x: np.ndarray, y: np.ndarray, other_x: np.ndarray, other_y: np.ndarray) -> bool:
     _, at, other_at = np.intersect1d(x, other_x, return_indices=True)
-    distance = np.abs(y[at] - other_y[other_at])
-    known = distance[np.isfinite(distance)]
+    both = np.isfinite(y[at]) & np.isfinite(other_y[other_at])
+    known = np.abs(y[at][both] - other_y[other_at][both])
     enough = 2 * len(at) >= min(len(np.unique(x)), len(np.unique(other_x)))
     return enough and len(known) > 0 and bool((known < _SHARE).all())

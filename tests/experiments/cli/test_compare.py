@@ -107,6 +107,18 @@ def test_curves_of_runs_share_a_panel_and_each_run_has_its_color(tmp_path, make_
     assert accuracy["lines"][1]["ys"] == [0.5, 0.5]
 
 
+def test_steps_and_values_that_are_not_finite_are_left_out(tmp_path, make_run):
+    pairs = (
+        '"epoch": 1, "loss": 1.0',
+        '"epoch": Infinity, "loss": 2',
+        '"epoch": 2, "loss": 1e400',
+        '"epoch": NaN, "gap": 1',
+    )
+    lines = "".join(f"{{{pair}}}\n" for pair in pairs)
+    (loss,) = compare(tmp_path, *(make_run(name, **{"metrics.jsonl": lines}) for name in "ab")).panels
+    assert [(line["xs"], line["ys"]) for line in loss["lines"]] == [([1, 2], [1.0, None])] * 2
+
+
 def test_a_curve_that_is_the_beginning_of_another_is_narrower(tmp_path, make_run):
     lines = [json.dumps({"epoch": i, "loss": 1 / i}) + "\n" for i in (1, 2, 3)]
     files = ["".join(lines), "".join(lines[:2]), "".join(lines[:2]).replace("0.5", "0.75")]
