@@ -1,28 +1,30 @@
-"""Compare runs of one experiment: their options and results, and their learning curves on one page.
+"""Compare runs of one experiment: one table of their metrics, their options, and their learning curves on one page.
 
 The page, compare.html unless --page gives another file, is self-contained, like each run's report.html.
 """
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import tyro
 
+from experiments.cli.compared_metrics import MOST_ROWS, ends_of, numbers_of, rows_of
+from experiments.cli.compared_page import FAILED, Comparison, page_of, shared_curves
 from experiments.readers.errors import InvalidFileError, check_file, path_inside
 from experiments.readers.suggestions import EXPECTED_RUN, suggest_run
-from experiments.reports import html, tables, terminal
+from experiments.reports import tables, terminal
+from experiments.runs.curves import Curves, read_curves
 from experiments.runs.folder import TIMINGS
 from experiments.runs.interrupts import delay_signals
-from experiments.runs.metrics_log import parse_line
 from experiments.runs.page import flatten
 
 MOST_BYTES = 2**26
 """The maximum size of a text file of a run."""
-MOST_CURVES = 1000
+_LONGEST_LABEL = 60
 _NOT_COMPARED = {"command", "started", "options.runs_dir"}
 """Settings that always differ, or only locate a run's folder."""
 
@@ -37,10 +39,6 @@ class Options:
     """The file of the page; an existing one is replaced."""
 
 
-Curves = dict[tuple[str, str, str], tuple[list[float], list[float]]]
-"""(training, unit of the steps, metric) -> (steps, values)."""
-
-
 class Run(NamedTuple):
     """The contents of a run's folder.
 
@@ -49,12 +47,14 @@ class Run(NamedTuple):
       settings: config.json, flattened.
       report: report.txt and timings.txt; empty if the run has none.
       curves: as `read_curves` returns them.
+      metrics: the numbers of results.json, and of the curves.
     """
 
     name: str
     settings: dict[str, str]
     report: str
     curves: Curves
+    metrics: dict[str, float]
 
 
 def run_command(options: Options) -> None:
@@ -65,32 +65,49 @@ def run_command(options: Options) -> None:
       OSError: if a run cannot be read, or the page cannot be written.
     """
     runs = _read_runs(options.runs)
-    experiment, names = runs[0].settings["experiment"], [run.name for run in runs]
-    rows, reports = differences(runs), [run.report or "no report.txt: this run failed\n" for run in runs]
-    title = f"Runs of {experiment}: differing settings"
-    same = "The runs have the same settings."
-    pictures = [html.picture(*drawn) for drawn in _pictures(runs)]
-    learning = [html.heading("Learning curves"), *pictures] if pictures else []
-    document = html.document(
-        f"Comparison of runs of {experiment}",
-        html.heading("Differing settings"),
-        html.table(rows, ["", *names]) if rows else html.paragraph(same),
-        *(part for run in zip(names, reports, strict=True) for part in _result(*run)),
-        *learning,
+    settings, metrics = differences(runs), rows_of([run.metrics for run in runs])
+    comparison = Comparison(
+        experiment=runs[0].settings["experiment"],
+        names=[run.name for run in runs],
+        labels=labels([run.name for run in runs], settings),
+        metrics=metrics[:MOST_ROWS],
+        settings=settings,
+        reports=[run.report for run in runs],
+        curves=[run.curves for run in runs],
+        notes=[
+            *([] if metrics else ["The runs have the same metrics."]),
+            *([f"Only {MOST_ROWS} of {len(metrics)} metrics that differ are shown."] * (len(metrics) > MOST_ROWS)),
+            *([] if settings else ["The runs have the same settings."]),
+        ],
     )
+    document = page_of(comparison)
     with delay_signals():
         options.page.write_text(document, encoding="utf-8", errors="replace")
-    if rows:
-        tables.show(tables.table(title, ["setting", *names], rows, 1 + len(names)))
-    else:
-        print(same)
-    for name, report in zip(names, reports, strict=True):
-        print(f"\n{name}\n\n{tables.fitted(report.rstrip(), terminal.width())}")
-    print(f"\nthis comparison{', with learning curves,' if pictures else ''} is in {options.page}")
+    _print(comparison)
+    curves = ", with learning curves," if shared_curves(comparison.curves) else ""
+    print(f"\nthis comparison{curves} is in {options.page}")
 
 
-def _result(name: str, report: str) -> list[str]:
-    return [html.heading(name), html.preformatted(report)]
+def _print(comparison: Comparison) -> None:
+    title = f"Runs of {comparison.experiment}"
+    if comparison.metrics:
+        head = f"{title}: metrics (and differences from the first run)"
+        tables.show(tables.table(head, ["metric", *comparison.labels], comparison.metrics, 1))
+    if comparison.settings:
+        columns = ["setting", *comparison.names]
+        tables.show(tables.table(f"{title}: differing settings", columns, comparison.settings, len(columns)))
+    for note in comparison.notes:
+        print(note)
+    for name, report in zip(comparison.names, comparison.reports, strict=True):
+        print(f"\n{name}\n\n{tables.fitted((report or FAILED).rstrip(), terminal.width())}")
+
+
+def labels(names: Sequence[str], settings: Sequence[Sequence[str]]) -> list[str]:
+    """Return the options that differ, with their values, for legends; the names if these are not enough."""
+    options = [(name.removeprefix("options."), values) for name, *values in settings if name.startswith("options.")]
+    texts = [", ".join(f"{name} {values[i]}".strip() for name, values in options) for i in range(len(names))]
+    are_enough = len(set(texts)) == len(texts) and all(texts) and max(map(len, texts)) <= _LONGEST_LABEL
+    return texts if are_enough else [*names]
 
 
 def differences(runs: Sequence[Run]) -> list[list[str]]:
@@ -137,8 +154,14 @@ def read_run(path: Path, name: str) -> Run:
         curves = read_curves(map(_json, _read_text(path, metrics.name).splitlines())) if metrics.exists() else {}
     except (ValueError, OverflowError, RecursionError) as error:
         raise InvalidFileError(f"{metrics} is damaged: {error}") from None
+    results = path / "results.json"
+    try:
+        numbers = numbers_of(json.loads(_read_text(path, results.name))) if results.exists() else {}
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise InvalidFileError(f"{results} is damaged: {error}") from None
     texts = [_read_report(path, file) for file in ("report.txt", TIMINGS) if (path / file).exists()]
-    return Run(name, settings, "\n".join(texts) if (path / "report.txt").exists() else "", curves)
+    report = "\n".join(texts) if (path / "report.txt").exists() else ""
+    return Run(name, settings, report, curves, numbers | ends_of(curves))
 
 
 def _read_report(path: Path, name: str) -> str:
@@ -159,48 +182,3 @@ def _json(text: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("expected JSON objects")
     return content
-
-
-def read_curves(lines: Iterable[dict[str, Any]]) -> Curves:
-    """Return the curves in consecutive lines of metrics.
-
-    Raises:
-      ValueError: if there are more than `MOST_CURVES`, or numbers too large for a float.
-    """
-    curves = {}
-    for line in lines:
-        if len(line) > MOST_CURVES:  # before a line of a million names is sorted
-            raise ValueError(f"more than {MOST_CURVES} curves")
-        each = parse_line(line)
-        if each is None:
-            continue
-        for metric, value in each.values.items():
-            steps, values = curves.setdefault((", ".join(each.training), each.counted, metric), ([], []))
-            steps.append(float(each.step))
-            values.append(float(value))
-            if len(curves) > MOST_CURVES:
-                raise ValueError(f"more than {MOST_CURVES} curves")
-    return curves
-
-
-def _pictures(runs: Sequence[Run]) -> list[tuple[bytes, str]]:
-    """Return, for each training, a row of plots of the metrics that at least two runs have, and its caption."""
-    from experiments.reports import plots
-
-    names = dict.fromkeys(name for run in runs for name in run.curves)
-    shared = [name for name in names if sum(name in run.curves for run in runs) > 1]
-    pictures = []
-    for training, counted in dict.fromkeys(name[:2] for name in shared):
-        metrics = [name[2] for name in shared if name[:2] == (training, counted)]
-        figure, axes = plots.grid(-(-len(metrics) // 3), min(3, len(metrics)))
-        for panel in axes.flat[len(metrics) :]:
-            panel.set_visible(False)
-        for panel, metric in zip(axes.flat, metrics, strict=False):
-            name = training, counted, metric
-            own = {run.name: run.curves[name] for run in runs if name in run.curves}
-            cost = any(word in metric for word in ("loss", "cost"))
-            best = "min" if cost else "max" if "accuracy" in metric or "r_squared" in metric else ""
-            plots.draw_curves(panel, own, title=training, x=counted, y=metric.replace("_", " "), log=cost, best=best)
-        caption = f"{training or runs[0].settings['experiment']}: {', '.join(metrics)} by run.".replace("_", " ")
-        pictures.append((plots.png(figure), caption))
-    return pictures

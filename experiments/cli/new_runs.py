@@ -1,6 +1,7 @@
 """The commands that create or resume a run: run, sweep, import, resume and repeat."""
 
 import contextlib
+import functools
 import json
 import os
 import shlex
@@ -162,6 +163,7 @@ def _execute(plan: Callable[[], PlannedRun | None]) -> int:
         run = plan()
         if run is None:
             return 0
+        run.resume_command = functools.partial(_resume_command, run)
         connection.connect(run.options)
         set_compilation_cache(run.options)
         execute(run, log)
@@ -207,5 +209,12 @@ def _how_to_resume(run: PlannedRun | None) -> str:
         if run.study.not_repeatable:
             return f"; {run.study.not_repeatable}"
         again = ", with the same --coordinator, --processes and --process" * (processes.count() > 1)
-        return f"; to continue: {PROG} resume {shlex.join([str(run.folder.path), *run.moved])}{again}"
+        return f"; to continue: {_resume_command(run)}{again}"
     return ""
+
+
+def _resume_command(run: PlannedRun) -> str:
+    """Return the command that resumes the run; empty if it cannot be resumed."""
+    if run.folder is None or run.study.not_repeatable:
+        return ""
+    return f"{PROG} resume {shlex.join([str(run.folder.path), *run.moved])}"

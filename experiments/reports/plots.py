@@ -1,4 +1,4 @@
-"""Draw plots as PNG bytes, without pyplot, which would look for a display."""
+"""Draw plots as PNG bytes, and as SVG for the page, without pyplot, which would look for a display."""
 
 import io
 from collections.abc import Sequence
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.reports.drawings import page_svg
+from experiments.reports.legends import move_below
+from experiments.reports.overlaps import widen_covered
 from jaxnn.plots.drawing import (
     COLORS,
     Curve,
@@ -16,9 +19,12 @@ from jaxnn.plots.drawing import (
     sheet,
 )
 
+_MOST_SVG_BYTES = 2**20
+
 __all__ = [
     "COLORS",
     "Curve",
+    "Picture",
     "draw_confusion",
     "draw_curves",
     "draw_decision_boundary",
@@ -30,11 +36,26 @@ __all__ = [
 ]
 
 
-def png(figure: Figure) -> bytes:
-    """Return the figure as the bytes of a PNG file."""
+class Picture(bytes):
+    """The bytes of a PNG file, with the same drawing for a page.
+
+    Attributes:
+      svg: an SVG file that follows the page in light and dark mode; `None` if it would be very large.
+    """
+
+    svg: bytes | None = None
+
+
+def png(figure: Figure) -> Picture:
+    """Return the figure as the bytes of a PNG file, with its legends below the curves."""
+    widen_covered(figure)
+    move_below(figure)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
-    return file.getvalue()
+    picture = Picture(file.getvalue())
+    svg = page_svg(figure)
+    picture.svg = svg if len(svg) <= _MOST_SVG_BYTES else None
+    return picture
 
 
 def grid(rows: int, columns: int) -> tuple[Figure, np.ndarray]:

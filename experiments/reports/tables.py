@@ -1,10 +1,8 @@
 """Make tables of results, for stdout and as plain text for the run's folder."""
 
 import io
-import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from rich import box
@@ -12,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.reports import terminal
+from experiments.reports.plain_tables import Column, find_rule, paragraphs, read_columns
 
 _WIDEST = 100_000
 """Lines are never broken at this width: `_narrowed` adapts tables to a narrow terminal."""
@@ -35,7 +34,7 @@ def show(content: Table) -> None:
         Console(width=_WIDEST, highlight=False, markup=False, emoji=False).print(content)
         return
     columns = [
-        _Column(str(column.header).split("\n"), list(map(str, column.cells)), column.justify == "right")
+        Column(str(column.header).split("\n"), list(map(str, column.cells)), column.justify == "right")
         for column in content.columns
     ]
     print(terminal.break_line(str(content.title), width), _narrowed(columns, width), sep="\n\n", end="\n\n")
@@ -62,8 +61,7 @@ def fitted(text: str, width: int | None) -> str:
     """Return the text with its tables, from `as_text`, fitted to a width as by `show`."""
     if width is None:
         return text
-    paragraphs = re.split(r"\n(?:[ \t]*\n)+", text)
-    return "\n\n".join(_fitted(paragraph.split("\n"), width) for paragraph in paragraphs)
+    return "\n\n".join(_fitted(paragraph.split("\n"), width) for paragraph in paragraphs(text))
 
 
 def refitted(text: str, n_heads: int) -> str:
@@ -71,7 +69,7 @@ def refitted(text: str, n_heads: int) -> str:
     width, lines = terminal.width(), text.split("\n")
     if width is None or max(map(len, lines)) <= width:
         return text
-    return _narrowed(_read(lines[:n_heads], lines[n_heads:]), width)
+    return _narrowed(read_columns(lines[:n_heads], lines[n_heads:]), width)
 
 
 def median_and_range(values: np.ndarray, digits: int = 1) -> str:
@@ -81,23 +79,7 @@ def median_and_range(values: np.ndarray, digits: int = 1) -> str:
     return f"{np.median(values):.{digits}f} ({values.min():.{digits}f}-{values.max():.{digits}f})"
 
 
-class _Column(NamedTuple):
-    """A column of a table, whose name has one or more lines."""
-
-    head: list[str]
-    cells: list[str]
-    is_number: bool
-
-    @property
-    def width(self) -> int:
-        return max(map(len, self.head + self.cells))
-
-    def lines(self, n_head: int) -> list[str]:
-        texts = [""] * (n_head - len(self.head)) + self.head + self.cells
-        return [text.rjust(self.width) if self.is_number else text.ljust(self.width) for text in texts]
-
-
-def _narrowed(columns: list[_Column], width: int) -> str:
+def _narrowed(columns: list[Column], width: int) -> str:
     """Return several tables, each with the columns that name the rows; if these leave no room, a list of all cells."""
     rows = list(zip(*(column.cells for column in columns), strict=True))
     n_keys = next((k for k in range(1, len(columns)) if len({row[:k] for row in rows}) == len(rows)), 1)
@@ -110,7 +92,7 @@ def _narrowed(columns: list[_Column], width: int) -> str:
     room = width - sum(column.width + len(_GAP) for column in keys)
     if max((column.width for column in first), default=0) > room:
         return _listed(keys, first, width)
-    blocks: list[list[_Column]] = []
+    blocks: list[list[Column]] = []
     left = 0
     for column, as_first in zip(others, first, strict=True):
         if column.width > left:
@@ -122,14 +104,14 @@ def _narrowed(columns: list[_Column], width: int) -> str:
     return "\n\n".join(map(_block, blocks))
 
 
-def _block(columns: list[_Column]) -> str:
+def _block(columns: list[Column]) -> str:
     n_head = max(len(column.head) for column in columns)
     lines = [_GAP.join(texts) for texts in zip(*(column.lines(n_head) for column in columns), strict=True)]
     lines.insert(n_head, "─" * len(lines[0]))
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _listed(keys: list[_Column], others: list[_Column], width: int) -> str:
+def _listed(keys: list[Column], others: list[Column], width: int) -> str:
     lines = []
     for n in range(len(keys[0].cells)):
         lines.append(terminal.break_line(", ".join(column.cells[n] for column in keys), width))
@@ -142,29 +124,7 @@ def _listed(keys: list[_Column], others: list[_Column], width: int) -> str:
 def _fitted(lines: list[str], width: int) -> str:
     if max(map(len, lines)) <= width:
         return "\n".join(lines)
-    rule = next((i for i, line in enumerate(lines) if re.fullmatch(r" *─+ *", line)), None)
+    rule = find_rule(lines)
     if rule is None:
         return "\n".join(terminal.break_line(line, width) for line in lines)
-    return _narrowed(_read(lines[:rule], lines[rule + 1 :]), width)
-
-
-def _read(heads: list[str], rows: list[str]) -> list[_Column]:
-    """Return the columns of a plain-text table, which are separated by at least two blanks in every line."""
-    longest = max(map(len, heads + rows))
-    lines = [line.ljust(longest) for line in heads + rows]
-    filled = "".join("x" if any(line[i] != " " for line in lines) else " " for i in range(longest))
-    columns = []
-    for match in re.finditer(r"x+(?: x+)*", filled):
-        texts = [line[slice(*match.span())] for line in lines]
-        right = all(text[-1] != " " for text in texts if text.strip())
-        left = all(text[0] != " " for text in texts if text.strip())
-        texts = [text.strip() for text in texts]
-        is_number = right and not (left and not re.match(r"[-+.\d]", texts[-1]))
-        columns.append(_Column(texts[: len(heads)], texts[len(heads) :], is_number))
-    # A name of one line is in the last line of the head; the lines above it belong to columns that share them.
-    shared = False
-    for i, column in enumerate(columns):
-        shared = bool(column.head and column.head[0]) or (shared and len(column.head) > 1)
-        if not shared:
-            columns[i] = column._replace(head=column.head[-1:])
-    return columns
+    return _narrowed(read_columns(lines[:rule], lines[rule + 1 :]), width)

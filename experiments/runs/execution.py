@@ -18,6 +18,7 @@ from experiments.runs.deadline import Deadline
 from experiments.runs.folder import RunError, RunFolder
 from experiments.runs.followed_folder import FollowedFolder
 from experiments.runs.interrupts import Stopped, delay_signals
+from experiments.runs.live_page import LivePage
 from experiments.runs.options import PROCESS_OPTIONS, RunOptions
 from experiments.runs.page import write_run_page
 from experiments.runs.study import Study
@@ -39,6 +40,7 @@ class PlannedRun:
     Attributes:
       folder: the run's, once it is created.
       log: called with a line about what is not as it should be.
+      resume_command: called without arguments for the command that resumes the run; empty if it cannot be resumed.
       moved: further arguments that `resume` needs, if the data were moved.
       requires_tracker: whether a tracker that cannot be started is an error.
     """
@@ -58,8 +60,9 @@ class PlannedRun:
         self.study, self.options, self.command = study, options, command
         self.folder: RunFolder | None = None
         self.log: Callable[[str], None] = lambda line: None
+        self.resume_command: Callable[[], str] = lambda: ""
         self.checkpoints: RunCheckpoints | None = None
-        self._listeners: list[EventFile | Tracked] = []
+        self._listeners: list[EventFile | Tracked | LivePage] = []
 
     def __call__(self, files: Iterable[Path] = ()) -> RunFolder:
         environment = importlib.import_module("experiments.runs.environment").describe_environment(files)
@@ -82,12 +85,13 @@ class PlannedRun:
             return str(self.folder.path.absolute())
 
     def _listen(self, folder: RunFolder) -> None:
-        """Send the metrics where the options state."""
+        """Send the metrics where the options state, and to the page."""
         if self.options.tensorboard:
             self._listeners.append(EventFile(folder.path))
         if self._tracker is not None:
             tracked = Tracked(self._tracker, folder.path, self.log, required=self.requires_tracker)
             self._listeners.append(tracked)
+        self._listeners.append(LivePage(folder, self.study, self.resume_command()))
         folder.listeners += self._listeners
 
     def _check_equal(self, environment: dict[str, Any]) -> None:
@@ -180,7 +184,8 @@ def _write_failure(run: PlannedRun, error: BaseException) -> None:
     with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C stops immediately
         # If the page cannot be written, on a full disk for example, the first error is still the one to show.
         with delay_signals(), contextlib.suppress(OSError):
-            write_run_page(run.folder, run.study, str(reason) or type(error).__name__)
+            resume = "" if isinstance(error, RunError) else run.resume_command()
+            write_run_page(run.folder, run.study, str(reason) or type(error).__name__, resume=resume)
         if not isinstance(error, RunError) and not getattr(error, "at_once", False):
             run.checkpoints.write_ended()
     if isinstance(error, RunError):

@@ -36,6 +36,8 @@ class RunFolder:
     Attributes:
       path: the folder.
       pictures: the caption of each picture in it, by file name.
+      drawings: the SVG of each picture that has one, for the page, by file name.
+      curves: the file names of the pictures that show the curves of metrics.jsonl and nothing else.
       listeners: called with each line of metrics.
       writes: whether this process writes the folder.
       checkpoints: `checkpoints(training)` returns the checkpointer of the training of that name; `None` if the
@@ -54,6 +56,8 @@ class RunFolder:
         except Timeout:
             raise ValueError(f"{path} is in use by another process: wait for it, or stop it first") from None
         self.pictures: dict[str, str] = {}
+        self.drawings: dict[str, bytes] = {}
+        self.curves: set[str] = set()
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         self._stale: list[Path] = []
         self.checkpoints: Callable[[str], jaxnn.Checkpointer | None] = lambda training: None
@@ -123,10 +127,18 @@ class RunFolder:
         with delay_signals(), (self.path / TIMINGS).open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
-    def add_picture(self, name: str, png: bytes, caption: str) -> None:
-        """Write a picture with a caption; `pictures` keeps the captions in order."""
+    def add_picture(self, name: str, png: bytes, caption: str, *, shows_metrics: bool = False) -> None:
+        """Write a picture with a caption; `pictures` keeps the captions in order, and `drawings` its SVG.
+
+        A picture that shows the curves of metrics.jsonl and nothing else is on the page only if JavaScript is off.
+        """
         self.write_bytes(name, png)
         self.pictures[name] = caption
+        if shows_metrics:
+            self.curves.add(name)
+        svg = getattr(png, "svg", None)
+        if svg is not None:
+            self.drawings[name] = svg
 
     def log(self, **metrics: Any) -> None:
         """Append a line to metrics.jsonl; it is kept even if the process is killed afterwards."""

@@ -12,7 +12,7 @@ class FollowedFolder(RunFolder):
     writes = False
 
     def __init__(self, path: Path) -> None:
-        self.path, self.pictures, self.listeners = path, {}, []
+        self.path, self.pictures, self.drawings, self.curves, self.listeners = path, {}, {}, set(), []
         self.checkpoints = lambda training: None
         self._finished = False
 

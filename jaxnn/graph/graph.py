@@ -149,7 +149,9 @@ class Graph:
         """Return the graph as an interactive page: one HTML file that loads nothing from the network.
 
         The page shows value, derivative and line of code of a variable under the pointer, expands and collapses
-        composites, and steps through the evaluation, forward and backward. Scalar arguments have sliders: the page
+        composites, and steps through the evaluation, forward and backward. The graph can be fitted to the window,
+        zoomed and dragged. Values that no output depends on, and keys between their source and where numbers are
+        drawn, are hidden until a switch shows them. Scalar arguments have sliders: the page
         holds a table of the graph's numbers at each slider position, computed by `with_args`, with the other arguments
         at their original values.
 

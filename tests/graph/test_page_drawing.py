@@ -63,6 +63,7 @@ def test_composites_expand_and_collapse_by_keyboard(open_page):
 def test_edges_do_not_cross_boxes(open_page, f, args):
     """Nor frames, except those that contain one of the two ends."""
     page = open_page(graph.trace(f, depth=2)(*args), vary={})
+    page.click("#full")
     crossing = page.evaluate(
         """(() => {
           const {left, top} = graph.getBoundingClientRect();

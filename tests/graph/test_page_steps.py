@@ -109,7 +109,9 @@ def test_backward_steps_do_not_evaluate_sums_with_arrays(open_page):
 
 def test_backward_steps_start_at_each_output(open_page):
     twice = lambda x: (lambda y: (y, y * 3))(x * 2)  # noqa: E731
-    assert backward_captions(open_page(graph.trace(lambda x: twice(x)[0])(1.0)))[:2] == [
+    page = open_page(graph.trace(lambda x: twice(x)[0])(1.0))
+    page.locator("[data-shows=unused]").check()
+    assert backward_captions(page)[:2] == [
         "doutput/dv1 = 0",
         "doutput/doutput = cotangent + doutput/dv1 · dv1/doutput = 1",
     ]

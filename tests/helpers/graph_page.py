@@ -55,6 +55,7 @@ def page_content(page):
 
 def check_drawing(page):
     """Boxes do not overlap, and edges go from the right side of one to the left side of another."""
+    page.click("#full")
     shown = visible_variables(page)
     for i, variable in enumerate(shown):
         left, top, right, bottom = variable["box"]

@@ -82,8 +82,11 @@ def _train(name: str, cell: nn.Cell, measured: Any, options: Options, folder: Ru
     prove, few = proof.make_proof(name, objective), jax.tree.map(lambda a: a[:_PROVED_ON], data)
     difference, norms = prove(params, few), [_norms(cell, params, data)]
     data = jax.device_put(data)
-    # The loss has a factor ½.
-    measure = jax.jit(lambda params, data: {"error": 2 * objective.evaluate(params, (), data)})
+
+    @jax.jit
+    def measure(params, data):
+        loss = objective.evaluate(params, (), data)
+        return {"dev_loss": loss, "error": 2 * loss}  # the loss has a factor ½
 
     def log(entry: dict[str, Any]) -> None:
         folder.log(network=name, **entry)

@@ -57,9 +57,9 @@ def spread(costs: np.ndarray) -> dict[str, float]:
         return {"cost": first}
     return {
         "cost": first,
-        "seeds_median": float(np.median(seeds)),
-        "seeds_lowest": float(seeds.min()),
-        "seeds_highest": float(seeds.max()),
+        "cost_seeds_median": float(np.median(seeds)),
+        "cost_seeds_lowest": float(seeds.min()),
+        "cost_seeds_highest": float(seeds.max()),
     }
 
 

@@ -63,7 +63,7 @@ def write_report(
     if rows[0].speed:
         _report_speeds(rows, folder)
     score = ACCURACY if ACCURACY.key in rows[0].scores else R_SQUARED
-    folder.add_picture("curves.png", _curves(histories, score), CURVES.format(score.name))
+    folder.add_picture("curves.png", _curves(histories, score), CURVES.format(score.name), shows_metrics=True)
 
 
 def _baseline(name: str, scores: Scores) -> dict[str, Any]:

@@ -96,7 +96,8 @@ def train(
 
     def evaluate(params):
         predicted = predictions(watched, spec, params)
-        return {f"{part}_{of.key}": score_of_predictions(predicted[part], watched[part].y, of) for part in watched}
+        scores = {f"{part}_{of.key}": score_of_predictions(predicted[part], watched[part].y, of) for part in watched}
+        return scores | {"dev_loss": mean_loss(spec, params, watched["dev"])}
 
     def log(entry):
         folder.log(data=data.name, network=baseline.network, **entry)

@@ -52,7 +52,7 @@ def run_study(options: Options, start: StartRun) -> None:
 
     folder = start(tuple(dict.fromkeys(parts["train"].files + (() if options.dev else parts["test"].files))))
     model = preset.model()
-    targets = train.y if preset.output == "softmax" else np.eye(preset.classes, dtype=np.float32)[train.y]
+    targets = _targets(preset, train.y)
     population, difference = _train(options, preset, model, jaxnn.Batch(train.x, targets), held_out, folder)
     measured = held_out if options.dev else test
     probabilities = _probabilities(model, population.params, measured.x)
@@ -79,6 +79,11 @@ def run_study(options: Options, start: StartRun) -> None:
             options.on_nan, {f"seed {options.seed + i}": population.member(i).skipped for i in range(preset.seeds)}
         ),
     )
+
+
+def _targets(preset: Preset, labels: np.ndarray) -> np.ndarray:
+    """Return what the network is trained to: the labels, or with squared error a 1 at each."""
+    return labels if preset.output == "softmax" else np.eye(preset.classes, dtype=np.float32)[labels]
 
 
 def _use_two_cpu_devices(seeds: int, even: bool) -> None:
@@ -127,15 +132,17 @@ def _train(
         return jaxnn.Member(objective, optimizer, model.init(init_key), fit_key)
 
     @jax.jit
-    def error(params, x, y):
-        return jaxnn.metrics.error_rate(jnp.argmax(model.outputs(params, x), axis=-1), y)
+    def measure(params, dev, targets):
+        labels = jnp.argmax(model.outputs(params, dev.x), axis=-1)
+        loss = plain.evaluate(params, (), jaxnn.Batch(dev.x, targets))
+        return {"dev_error": jaxnn.metrics.error_rate(labels, dev.y), "dev_loss": loss}
 
     evaluate = None
     if held_out is not None:
-        dev = jax.device_put(held_out)
+        dev = jax.device_put((held_out, _targets(preset, held_out.y)))
 
         def evaluate(params, seed):
-            return {"dev_error": error(params, dev.x, dev.y)}
+            return measure(params, *dev)
 
     prove = make_proof(options.preset, plain, jax.random.key(options.seed))
     batch = jaxnn.Batch(train.x[:_PROVED_ON], train.y[:_PROVED_ON])

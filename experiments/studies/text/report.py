@@ -99,7 +99,8 @@ def _pictures(result: Result, text: Text, part: str, folder: RunFolder) -> None:
         part: (epochs, [entry["held_out_loss"] for entry in result.history]),
     }
     plots.draw_curves(axes[0, 0], curves, title="Nats of a character", x="epoch", y="nats", best="min")
-    folder.add_picture("learning-curves.png", plots.png(figure), "What a character costs, by epoch.")
+    caption = "What a character costs, by epoch."
+    folder.add_picture("learning-curves.png", plots.png(figure), caption, shows_metrics=True)
 
     target = text.held_out[1:]
     counts = np.bincount(target, minlength=len(text.characters))

@@ -155,7 +155,8 @@ def _pictures(result: Result, test: Pairs, folder: RunFolder) -> None:
         "val": (epochs, [entry["val_loss"] for entry in result.history]),
     }
     plots.draw_curves(axes[0, 0], curves, title="Nats of a subword", x="epoch", y="nats", best="min")
-    folder.add_picture("learning-curves.png", plots.png(figure), "What a subword of the translation costs, by epoch.")
+    caption = "What a subword of the translation costs, by epoch."
+    folder.add_picture("learning-curves.png", plots.png(figure), caption, shows_metrics=True)
     shown = range(min(_SHOWN, len(test.source)))
     figure, axes = plots.grid(1, len(shown))
     for i in shown:

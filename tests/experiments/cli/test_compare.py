@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from experiments.cli import main
-from experiments.cli.compare import read_curves
+from experiments.cli.compared_metrics import numbers_of
 from experiments.reports import plots
+from experiments.runs.curves import read_curves
 from tests.helpers.pages import read
 
 
@@ -66,14 +67,83 @@ def test_only_differing_settings_are_shown(capsys, tmp_path, make_run, drawn):
         assert text.count("seconds of first") == text.count("seconds of second") == 1
     assert "page.html" in out
     assert drawn == {
-        ("x", "epoch", "loss", True, "min"): {"first": ([1, 2], [0.25, 0.125]), "second": ([1, 2], [0.5, 0.25])},
+        ("x", "epoch", "loss", True, "min"): {"rate 0.25": ([1, 2], [0.25, 0.125]), "rate 0.5": ([1, 2], [0.5, 0.25])},
         ("x", "epoch", "dev accuracy", False, "max"): {
-            "first": ([1, 2], [0.75, 0.75]),
-            "second": ([1, 2], [0.5, 0.5]),
+            "rate 0.25": ([1, 2], [0.75, 0.75]),
+            "rate 0.5": ([1, 2], [0.5, 0.5]),
         },
     }
-    (picture,) = found.all("img")
+    (picture,) = found.all("img")  # for readers without scripts
     assert picture["alt"] == "x: loss, dev accuracy by run."
+
+
+def test_metrics_have_one_table_with_the_differences_from_the_first_run(capsys, tmp_path, make_run):
+    scores = [{"params": 3, "scores": [{"network": "a", "accuracy": x}], "seeds": [x, 1.0, 0.0]} for x in (0.5, 0.75)]
+    runs = [make_run(f"run-{i}", 0.5 - i / 4, **{"results.json": json.dumps(one)}) for i, one in enumerate(scores)]
+    found = compare(tmp_path, *runs)
+    out = " ".join(capsys.readouterr().out.split())
+    for row in (
+        ("metric", "rate 0.5", "rate 0.25"),
+        ("scores.a.accuracy", "0.5", "0.75 (+0.25)"),
+        ("seeds (median of 3)", "0.5", "0.75 (+0.25)"),
+        ("x: loss, best epoch", "0.25", "0.125 (-0.12)"),
+        ("x: dev accuracy, best epoch", "0.5", "0.75 (+0.25)"),
+    ):
+        assert "".join(row) in found.text and " ".join(row) in out
+    assert "params" not in out
+
+
+def test_curves_of_runs_share_a_panel_and_each_run_has_its_color(tmp_path, make_run):
+    lines = "".join(json.dumps({"epoch": i, "loss": 1 / i, "dev_loss": 2 / i, "accuracy": 0.5}) + "\n" for i in (1, 2))
+    runs = [make_run(name, rate, **{"metrics.jsonl": lines}) for name, rate in (("a", 0.5), ("b", 0.25))]
+    loss, accuracy = compare(tmp_path, *runs).panels
+    assert [(line["name"], line["color"], line["dash"], line["width"]) for line in loss["lines"]] == [
+        ("rate 0.5: loss", 0, 0, 5),
+        ("rate 0.5: dev loss", 0, 1, 5),
+        ("rate 0.25: loss (same as rate 0.5: loss)", 1, 0, 2),
+        ("rate 0.25: dev loss (same as rate 0.5: dev loss)", 1, 1, 2),
+    ]
+    assert (loss["best"], accuracy["best"], accuracy["y"]) == ("min", "max", "accuracy")
+    assert accuracy["lines"][1]["ys"] == [0.5, 0.5]
+
+
+def test_steps_and_values_that_are_not_finite_are_left_out(tmp_path, make_run):
+    pairs = (
+        '"epoch": 1, "loss": 1.0',
+        '"epoch": Infinity, "loss": 2',
+        '"epoch": 2, "loss": 1e400',
+        '"epoch": NaN, "gap": 1',
+    )
+    lines = "".join(f"{{{pair}}}\n" for pair in pairs)
+    (loss,) = compare(tmp_path, *(make_run(name, **{"metrics.jsonl": lines}) for name in "ab")).panels
+    assert [(line["xs"], line["ys"]) for line in loss["lines"]] == [([1, 2], [1.0, None])] * 2
+
+
+def test_a_curve_that_is_the_beginning_of_another_is_narrower(tmp_path, make_run):
+    lines = [json.dumps({"epoch": i, "loss": 1 / i}) + "\n" for i in (1, 2, 3)]
+    files = ["".join(lines), "".join(lines[:2]), "".join(lines[:2]).replace("0.5", "0.75")]
+    runs = [make_run(name, float(name), **{"metrics.jsonl": text}) for name, text in zip("123", files, strict=True)]
+    (loss,) = compare(tmp_path, *runs).panels
+    assert [(line["name"], line["width"]) for line in loss["lines"]] == [
+        ("rate 1.0", 5),
+        ("rate 2.0 (same as rate 1.0 up to 2)", 2),
+        ("rate 3.0", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("results", "numbers"),
+    [
+        ({"a": {"b": 1, "c": True, "d": None, "e": "text"}}, {"a.text.b": 1}),
+        ([{"data": "x", "network": "n", "test": 2.5}], {"x, n.test": 2.5}),
+        ({"one": [4], "three": [3, 1, 2], "curve": [0.5] * 21}, {"one": 4, "three (median of 3)": 2}),
+        ({"matrix": [[1, 2], [3, 4]]}, {}),
+        ("text", {}),
+        ({"nan": float("nan")}, {}),
+    ],
+)
+def test_numbers_of_results(results, numbers):
+    assert numbers_of(results) == numbers
 
 
 def test_identical_runs_are_reported_as_the_same(capsys, tmp_path, make_run):
@@ -112,9 +182,9 @@ def test_lines_are_split_by_their_words_and_counted_by_the_first_number_that_cou
         {"network": "a", "diverged_at": 201, "cost": 9.0},
     ]
     found = read_curves(lines)
-    assert found.keys() == {("a", "iteration", "cost"), ("b", "iteration", "cost")}
-    assert found["a", "iteration", "cost"] == ([100, 200], [0.5, 0.25])
-    assert np.isnan(found["b", "iteration", "cost"][1]).all()
+    assert found.keys() == {(("a",), "iteration", "cost"), (("b",), "iteration", "cost")}
+    assert found[("a",), "iteration", "cost"] == ([100, 200], [0.5, 0.25])
+    assert np.isnan(found[("b",), "iteration", "cost"][1]).all()
 
 
 @pytest.mark.parametrize(
@@ -131,6 +201,7 @@ def test_lines_are_split_by_their_words_and_counted_by_the_first_number_that_cou
         (["good", "listed"], "expected JSON objects"),
         (["good", "nameless"], "must name an experiment"),
         (["good", "cut"], "metrics.jsonl is damaged"),
+        (["good", "half"], "results.json is damaged"),
         (["good", "--bogus"], "--bogus"),
     ],
 )
@@ -143,6 +214,7 @@ def test_bad_runs_are_one_line_and_leave_nothing(capsys, tmp_path, monkeypatch, 
         "listed": {"config.json": "[1]"},
         "nameless": {"config.json": "{}"},
         "cut": {"metrics.jsonl": '{"epoch": 1}\n{"epo'},
+        "half": {"results.json": '{"a":'},
     }.items():
         make_run(name, **files)
     monkeypatch.chdir(tmp_path / "runs")

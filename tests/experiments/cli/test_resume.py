@@ -104,7 +104,8 @@ def test_a_signal_ends_the_epoch_and_resume_the_run(capfd, tmp_path, at_report, 
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == n  # the report's epoch was ended, and logged
-    assert "This run failed: interrupted" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "This run failed: interrupted" in page and f"{main.PROG} resume {run}</pre>" in page
 
     resume(run)
     expected = [f"{name}: resumed after epoch {epoch}" for name, epoch in (("relu-1", min(n, 10)), ("tanh-1", n - 10))]

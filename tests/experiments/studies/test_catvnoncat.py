@@ -58,7 +58,7 @@ def test_small_run_writes_all_files(capsys, tmp_path, write_photos):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["network"] for line in lines] == list(catvnoncat.NETWORKS)
     assert [line["iteration"] for line in lines] == [3, 3, 3]
-    assert lines[1]["seeds_lowest"] <= lines[1]["seeds_median"] <= lines[1]["seeds_highest"]
+    assert lines[1]["cost_seeds_lowest"] <= lines[1]["cost_seeds_median"] <= lines[1]["cost_seeds_highest"]
     assert "0.693147" in out
 
     photos = read(data)

@@ -1,6 +1,5 @@
 """ladder in a short run, and its gradient check, which must be able to fail."""
 
-import base64
 import json
 import re
 
@@ -74,11 +73,11 @@ def test_the_page_shows_the_report_and_every_picture(done):
     folder, _ = done
     config = json.loads((folder / "config.json").read_text())
     found = read((folder / "report.html").read_text())
-    assert (folder / "report.txt").read_text() in found.text
+    words = (folder / "report.txt").read_text().replace("─", "").split()
+    assert [word for word in words if word not in found.text] == []
     assert config["command"] in found.text
-    assert {image["src"] for image in found.all("img")} == {
-        f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" for path in folder.glob("*.png")
-    }
+    assert len(found.all("img")) == len([*folder.glob("*.png")])
+    assert all(image["src"].startswith("data:image/svg+xml;base64,") for image in found.all("img"))
 
 
 @pytest.mark.full
@@ -97,7 +96,7 @@ def test_metrics_have_a_line_per_report(done):
     assert [(line["data"], line["epoch"]) for line in lines] == [
         (data, epoch) for data in ("breast cancer", "digits") for epoch in (1, 2, 3, 4)
     ]
-    assert all({"loss", "train_accuracy", "dev_accuracy", "step"} <= set(line) for line in lines)
+    assert all({"loss", "dev_loss", "train_accuracy", "dev_accuracy", "step"} <= set(line) for line in lines)
     assert not any("test_accuracy" in line for line in lines)
 
 

@@ -116,6 +116,7 @@ def test_dev_opens_no_test_file(data_dir, tmp_path, capsys, monkeypatch):
     assert [paths[0].name for paths in opened] == ["train-images-idx3-ubyte.gz"]
     results = json.loads((folder / "results.json").read_text())
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["dev_loss"] > 0 for line in metrics)
     assert "test_error" not in results and metrics[-1]["dev_error"] == pytest.approx(results["dev_error"][0], abs=1e-6)
 
 
