@@ -1,0 +1,25 @@
+"""A hook of MkDocs: the name of a public function in the text of a page becomes a link to its reference."""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_CODE = re.compile(r"<code>([A-Za-z_][\w.]*)(\(\))?</code>")
+
+
+@cache
+def _names() -> dict[str, str]:
+    return json.loads((Path.cwd() / "build" / "website" / "names.json").read_text(encoding="utf-8"))
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Return the page with links, but in headings and in links."""
+
+    def linked(match: re.Match[str]) -> str:
+        path = _names().get(match[1])
+        return f'<autoref identifier="{path}" optional>{match[0]}</autoref>' if path else match[0]
+
+    parts = re.split(r"(<h\d.*?</h\d>|<a .*?</a>|<autoref.*?</autoref>|<pre.*?</pre>)", html, flags=re.DOTALL)
+    return "".join(part if part.startswith(("<h", "<a", "<pre")) else _CODE.sub(linked, part) for part in parts)
