@@ -17,7 +17,7 @@ def main(folder: Path) -> None:
     """Write all pages, the navigation, and the names that link to the reference."""
     written = folder / "pages"
     shutil.rmtree(written, ignore_errors=True)
-    groups = list(derivations.entries())
+    groups = derivations.entries()
     wanted = [one.case for _, group in groups for one in group] + [("", name) for name in slips.SLIPS]
     found = proofs(wanted, folder / "proofs.json")
     tree = [
@@ -38,7 +38,8 @@ def main(folder: Path) -> None:
     ]
     for page in _leaves(tree):
         write(written, page)
-    shutil.copy(ROOT / "scripts" / "website" / "site.css", written / "site.css")
+    for name in ("site.css", "iframe-worker.js"):
+        shutil.copy(ROOT / "scripts" / "website" / name, written / name)
     config = "INHERIT: ../../mkdocs.yml\ndocs_dir: pages\nsite_dir: ../site\n" + navigation(tree)
     (folder / "mkdocs.yml").write_text(config, encoding="utf-8")
     (folder / "names.json").write_text(json.dumps(reference.homes()), encoding="utf-8")

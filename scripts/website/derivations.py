@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jaxnn
@@ -57,18 +57,17 @@ class Entry(NamedTuple):
     case: tuple[str, str]
 
 
-def entries() -> Iterator[tuple[str, list[Entry]]]:
-    """Return each group with its entries.
+def entries() -> list[tuple[str, list[Entry]]]:
+    """Return each group with its entries; what is exported and in no group is in the last one.
 
     Raises:
-      ValueError: if a factory or a pair that the library exports is in no group, or a name in one is not exported.
+      ValueError: if a name in a group is not exported.
     """
-    listed = [name for names in GROUPS.values() for name in names.split()]
-    missing = exported() ^ set(listed)
-    if missing:
-        raise ValueError(f"GROUPS must have each exported name once, got another set by {sorted(missing)}")
-    for group, names in GROUPS.items():
-        yield group, [entry(name) for name in names.split()]
+    listed = {name for names in GROUPS.values() for name in names.split()}
+    if listed - exported():
+        raise ValueError(f"GROUPS must have exported names, got {sorted(listed - exported())}")
+    groups = {group: names.split() for group, names in GROUPS.items()} | {"More": sorted(exported() - listed)}
+    return [(group, [entry(name) for name in names]) for group, names in groups.items() if names]
 
 
 def exported() -> set[str]:

@@ -62,11 +62,4 @@ def typeset(text: str) -> str:
         tag = "sub" if match["kind"] == "_" else "sup"
         return f"{match['base']}<{tag}>{match['script'].strip('{}')}</{tag}>"
 
-    text = _SCRIPTS.sub(script, text)
-    return text.replace("_", "&#95;") if "<su" not in text else _outside_tags(text)
-
-
-def _outside_tags(text: str) -> str:
-    return "".join(
-        part if part.startswith("<su") else part.replace("_", "&#95;") for part in re.split(r"(<su.*?>)", text)
-    )
+    return _SCRIPTS.sub(script, text).replace("_", "&#95;")

@@ -83,9 +83,9 @@ def proofs(wanted: Iterable[tuple[str, str]], cache: Path) -> dict[tuple[str, st
 def sources() -> str:
     """Return a digest of what a report depends on: the library, the bench, and JAX."""
     digest = hashlib.sha256(jax.__version__.encode())
-    for folder in ("jaxnn", "scripts/benchmarks/gradbench", "scripts/website"):
-        for file in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(file.read_bytes())
+    folders = (ROOT / folder for folder in ("jaxnn", "scripts/benchmarks/gradbench"))
+    for file in [Path(__file__), *(file for folder in folders for file in sorted(folder.rglob("*.py")))]:
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
