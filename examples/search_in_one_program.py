@@ -27,7 +27,9 @@ def main() -> float:
     seeds = range(4)
     grid = jaxnn.grid(rate=[1e-3, 3e-3, 1e-2], l2=[0.0, 1e-3, 1e-2], dropout=[0.1, 0.3], seed=seeds)
     model = jaxnn.mlp((30, 32, 1), "relu", dropout_rate=0.1)  # any rate: in inference nothing is dropped
-    loss = jax.jit(lambda params: {"dev_loss": model.loss.value(model.network.infer(params, (), x_dev), dev.y)[0].mean()})
+    loss = jax.jit(
+        lambda params: {"dev_loss": model.loss.value(model.network.infer(params, (), x_dev), dev.y)[0].mean()}
+    )
     population = jaxnn.fit_population(
         member, grid, x_train, train.y, epochs=40, batch_size=32, evaluate=lambda params, h: loss(params)
     )

@@ -36,9 +36,9 @@ def cost(name: str) -> str:
         return "Not measured: `scripts/bench layers` has no row for it.\n"
     return "\n".join(
         [
-            f"Forward and backward, compiled, by hand and by `jax.vjp` of the plain forward, on {MACHINE} (`{COMMAND}`). "
-            "The ratio by hand / autodiff is the median of alternating pairs, with quartiles; kept is what is held from "
-            "forward to backward.\n",
+            f"Forward and backward, compiled, by hand and by `jax.vjp` of the plain forward, on {MACHINE} "
+            f"(`{COMMAND}`). The ratio by hand / autodiff is the median of alternating pairs, with quartiles; kept is "
+            "what is held from forward to backward.\n",
             "| row | x | by hand, ms | autodiff, ms | ratio | kept by hand, MB | kept by autodiff, MB |",
             "|---|---|---|---|---|---|---|",
             *rows,

@@ -1,5 +1,6 @@
 """The API reference: a page for each package, whose names mkdocstrings documents from the sources."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -77,19 +78,30 @@ def _paths(package: Any) -> list[str]:
             continue
         module = getattr(value, "__module__", None) if getattr(value, "__name__", None) == name else None
         module = module if module and module.startswith("jaxnn.") else _defining(package.__name__, name)
-        shared = package is jaxnn.nn and module == "jaxnn.sequences"
-        if module and (shared or module == package.__name__ or module.startswith(package.__name__ + ".")):
+        others = {f"jaxnn.{other}" for other in PACKAGES} - {package.__name__}
+        if module and not any(module == other or module.startswith(other + ".") for other in others):
             paths.append(f"{module}.{name}")
     return paths
 
 
 @cache
 def _defining(package: str, name: str) -> str | None:
-    """Return the module of a package that exports a constant or a type alias of this name."""
-    for info in pkgutil.walk_packages(
-        sys.modules[package].__path__ if hasattr(sys.modules[package], "__path__") else []
-    ):
-        module = sys.modules.get(f"{package}.{info.name}")
-        if module is not None and name in getattr(module, "__all__", ()):
+    """Return the module of a package that assigns a constant or a type alias of this name."""
+    home = sys.modules[package]
+    found = [info.name for info in pkgutil.walk_packages(getattr(home, "__path__", []), f"{package}.")]
+    for module in filter(None, map(sys.modules.get, [*found, package])):
+        if name in _assigned(module.__name__):
             return module.__name__
-    return package if name in vars(sys.modules[package]) and not hasattr(sys.modules[package], "__path__") else None
+    return None
+
+
+@cache
+def _assigned(module: str) -> set[str]:
+    """Return the names that a module assigns, outside of functions and classes."""
+    targets: list[ast.expr] = []
+    for node in ast.parse(inspect.getsource(sys.modules[module])).body:
+        if isinstance(node, ast.Assign):
+            targets += node.targets
+        elif isinstance(node, ast.AnnAssign):
+            targets.append(node.target)
+    return {target.id for target in targets if isinstance(target, ast.Name)}
