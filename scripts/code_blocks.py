@@ -28,15 +28,20 @@ def kinds_and_blocks(page: Path) -> list[tuple[str, str]]:
 def run(page: Path) -> tuple[str, dict[str, Any]]:
     """Run the Python of a page in the current folder; return what it printed, and its names.
 
+    Its lines are those of the page, in errors and in what a report quotes.
+
     Raises:
       AssertionError: if a line of a block of text was not printed before that block.
     """
     namespace: dict[str, Any] = {"__name__": "page"}
     printed = io.StringIO()
-    for kind, block in kinds_and_blocks(page):
+    text = page.read_text(encoding="utf-8")
+    for match in BLOCK.finditer(text):
+        kind, block = match.groups()
         if kind == "python":
+            above = "\n" * text.count("\n", 0, match.start(2))
             with contextlib.redirect_stdout(printed):
-                exec(compile(block, page.name, "exec"), namespace)
+                exec(compile(above + block, str(page), "exec"), namespace)
         elif kind == "text":
             missing = [line for line in block.splitlines() if line not in printed.getvalue().splitlines()]
             assert not missing, f"{page.name} shows lines that were not printed: {missing}"
