@@ -53,12 +53,21 @@ def test_every_exported_layer_loss_and_regularizer_has_a_derivation_and_a_group(
     assert {"dense", "lstm_cell", "ctc", "l2", "transformer_block"} < set(names)
 
 
+def test_each_page_has_a_derivation():
+    """In the docstring of its backward or its factory, but where the gradient is another's: JAX's, or the caller's."""
+    without = {"no_regularizer", "layer_from", "loss_from", "stateless"}
+    for entry in (entry for _, entries in derivations.entries() for entry in entries):
+        texts = [prose(function) for function in (*entry.pair, entry.factory) if function is not None]
+        assert any(re.search(r"\bDerivation[.,]", text) for text in texts) == (entry.name not in without), entry.name
+
+
 @pytest.mark.parametrize(
     ("written", "shown"),
     [
         ("dx_j = Σ_k d_k", "dx<sub>j</sub> = Σ<sub>k</sub> d<sub>k</sub>"),
         ("∂x̂_k/∂x_j", "∂x̂<sub>k</sub>/∂x<sub>j</sub>"),
         ("a_{t-1}, max_{j ≠ y} z_j", "a<sub>t-1</sub>, max<sub>j ≠ y</sub> z<sub>j</sub>"),
+        ("y'_j, e^{z_l}", "y'<sub>j</sub>, e<sup>z<sub>l</sub></sup>"),
         ("W^[l], e^-z", "W<sup>[l]</sup>, e<sup>-z</sup>"),
         ("α_t(s) p_t(s)", "α<sub>t</sub>(s) p<sub>t</sub>(s)"),
         ("layer_norm of n_heads", "layer&#95;norm of n&#95;heads"),

@@ -42,7 +42,8 @@ def main(folder: Path) -> None:
         shutil.copy(ROOT / "scripts" / "website" / name, written / name)
     config = "INHERIT: ../../mkdocs.yml\ndocs_dir: pages\nsite_dir: ../site\n" + navigation(tree)
     (folder / "mkdocs.yml").write_text(config, encoding="utf-8")
-    (folder / "names.json").write_text(json.dumps(reference.homes()), encoding="utf-8")
+    names = {"reference": reference.homes(), "derivations": derivations.places(groups)}
+    (folder / "names.json").write_text(json.dumps(names), encoding="utf-8")
 
 
 def _tutorials(written: Path) -> list[Page]:

@@ -70,6 +70,15 @@ def entries() -> list[tuple[str, list[Entry]]]:
     return [(group, [entry(name) for name in names]) for group, names in groups.items() if names]
 
 
+def places(groups: list[tuple[str, list[Entry]]]) -> dict[str, str]:
+    """Return the page, and the part of it, of each factory and of each function of a pair."""
+    found = {}
+    for one in (one for _, group in groups for one in group):
+        found[one.name] = f"{one.name}.html"
+        found |= {function.__name__: f"{one.name}.html#{function.__name__}" for function in one.pair}
+    return found
+
+
 def exported() -> set[str]:
     """Return the names of all factories of layers, losses and regularizers, and of all pairs."""
     kinds = jaxnn.Layer, jaxnn.Loss, Regularizer
@@ -113,7 +122,8 @@ def page(entry: Entry, proof: Proof) -> Page:
     if entry.factory is not None and entry.pair:
         text.append(prose(entry.factory) + "\n")
     for function in functions:
-        text.append(f"## `{function.__name__}`\n")
+        if entry.pair:
+            text.append(f"## `{function.__name__}`\n")
         text.append(_beside(prose(function), code(function), place(function)))
     helpers = called(functions[-1], functions)
     if helpers:

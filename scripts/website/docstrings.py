@@ -8,7 +8,7 @@ from typing import Any
 SECTIONS = ("Args:", "Returns:", "Raises:", "Example:", "Attributes:", "Yields:")
 _SCRIPTS = re.compile(
     r"""(?<![A-Za-z_.])                    # a name's last letter is not a variable
-    (?P<base>[d∂ΣΠ]?[A-Za-z\u0370-\u03ff][\u0300-\u036f]?|Σ|Π|max|min|softmax|log)
+    (?P<base>[d∂ΣΠ]?[A-Za-z\u0370-\u03ff][\u0300-\u036f]?'?|Σ|Π|max|min|softmax|log)
     (?P<kind>[_^])
     (?P<script>\{[^}]*\}|\[[A-Za-z0-9+-]+\]|-?[A-Za-z0-9]{1,3}(?![A-Za-z0-9_]))""",
     re.VERBOSE,
@@ -18,11 +18,11 @@ _SCRIPTS = re.compile(
 def prose(function: Any) -> str:
     """Return a function's docstring up to its arguments, with the line of its source, as Markdown."""
     kept, inside = [], False
-    for paragraph in re.split(r"\n\s*\n", inspect.getdoc(function) or ""):
-        first = paragraph.lstrip("\n")
-        if first.startswith(SECTIONS):
+    paragraphs = re.split(r"\n\s*\n", inspect.getdoc(function) or "")
+    for paragraph, after in zip(paragraphs, [*paragraphs[1:], ""], strict=True):
+        if paragraph.startswith(SECTIONS):
             inside = True
-        elif first.startswith("Source:") or not (inside and first.startswith(" ")):
+        elif not (inside and paragraph.startswith(" ")) and not after.lstrip().startswith(">>>"):
             inside = False
             kept.append(paragraph)
     return "\n\n".join(map(_block, kept))
@@ -60,6 +60,6 @@ def typeset(text: str) -> str:
 
     def script(match: re.Match[str]) -> str:
         tag = "sub" if match["kind"] == "_" else "sup"
-        return f"{match['base']}<{tag}>{match['script'].strip('{}')}</{tag}>"
+        return f"{match['base']}<{tag}>{typeset(match['script'].strip('{}'))}</{tag}>"
 
     return _SCRIPTS.sub(script, text).replace("_", "&#95;")

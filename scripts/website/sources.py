@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
@@ -24,7 +25,7 @@ def code(function: Callable[..., Any]) -> str:
         del lines[first:last]
         while len(lines) > first and not lines[first].strip():
             del lines[first]
-    return "\n".join(lines[node.lineno - 1 :])
+    return re.sub("  # noqa.*", "", "\n".join(lines[node.lineno - 1 :]))
 
 
 def called(function: Callable[..., Any], besides: Iterable[Any] = ()) -> list[Callable[..., Any]]:
