@@ -9,6 +9,7 @@ import pytest
 import jaxnn
 from scripts.website import costs, derivations, guides, reference, slips, studies, tutorials
 from scripts.website.docstrings import prose, typeset
+from scripts.website.offline import loaded
 from scripts.website.pages import Page, navigation, repository_links
 from scripts.website.proofs import of_case, of_slip
 from scripts.website.sources import called, code
@@ -138,3 +139,11 @@ def test_a_tutorial_becomes_a_page_and_a_notebook(tmp_path):
     assert cell["outputs"] == [{"output_type": "stream", "name": "stdout", "text": ["one\n", "6.0\n"]}]
     with pytest.raises(ValueError, match="must begin with a cell"):
         tutorials.cells("x = 1\n# %%\n")
+
+
+def test_what_a_page_loads_from_the_network_is_found():
+    page = '<a href="https://a.org">x</a><img src="x.svg"><link rel="stylesheet" href="site.css">'
+    assert not loaded(page)
+    assert loaded(page + '<script src="https://b.org/x.js"></script>') == ["https://b.org/x.js"]
+    assert loaded('<link href="//c.org/x.css" rel="stylesheet">') == ["//c.org/x.css"]
+    assert loaded("body { background: url(https://d.org/x.png) }") == ["https://d.org/x.png"]

@@ -34,16 +34,10 @@ def front(written: Path) -> list[Page]:
 
 
 def pages(written: Path) -> list[Page]:
-    """Return the guides.
-
-    Raises:
-      ValueError: if a page of `docs` is in no list.
-    """
-    listed = GUIDES.keys() | RESULTS.keys()
-    found = {file.stem for file in (ROOT / "docs").glob("*.md")}
-    if found != listed:
-        raise ValueError(f"each page of docs must be in GUIDES or RESULTS, and each of these in docs: {found ^ listed}")
-    return [_guide(name, title, written) for name, title in GUIDES.items()]
+    """Return the guides: those of `GUIDES`, and after them the others of `docs`, with their headings as titles."""
+    files = sorted((ROOT / "docs").glob("*.md"))
+    others = {file.stem: _heading(file) for file in files if file.stem not in GUIDES | RESULTS}
+    return [_guide(name, title, written) for name, title in (GUIDES | others).items()]
 
 
 def project(written: Path) -> list[Page]:
@@ -60,6 +54,10 @@ def _guide(name: str, title: str, written: Path) -> Page:
     for file in outside - PROJECT.keys():
         _copy(file, written)
     return Page(f"{name}.md", title, text)
+
+
+def _heading(file: Path) -> str:
+    return file.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 
 
 def _copy(file: str, written: Path) -> None:
