@@ -1,4 +1,4 @@
-"""Check that the pages of a built site load nothing from the network: `python -m scripts.website.offline build/site`."""
+"""Check that the pages of a site load nothing from the network: `python -m scripts.website.offline build/site`."""
 
 import re
 import sys
