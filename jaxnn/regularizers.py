@@ -123,6 +123,8 @@ def l1(strength: Scalar, where: LeafFilter = is_weight) -> Regularizer:
 def elastic_net(l1_strength: Scalar, l2_strength: Scalar, where: LeafFilter = is_weight) -> Regularizer:
     """Return the regularizer l1_strength · Σ |w| + l2_strength/2 · Σ w², the sum of `l1` and `l2`.
 
+    Derivation. The gradient of a sum is the sum of the gradients: l1_strength · sign(w) + l2_strength · w.
+
     Args:
       l1_strength: a scalar of at least 0; may be traced.
       l2_strength: a scalar of at least 0; may be traced.

@@ -49,7 +49,10 @@ def multi_head_attention(
     """Return attention with several heads, from a sequence to itself or to another one.
 
     Queries, keys and values are dense layers of the sequence, split into heads; y is a dense layer of the heads side by
-    side. `attention_backward` derives its gradient, and the chain rule through the four dense layers the rest.
+    side.
+
+    Derivation. `attention_backward` derives the gradient of the heads; the rest is the chain rule through the four
+    dense layers, and a sequence that three of them read has the sum of their cotangents.
 
     Args:
       heads: the number of heads, which divides n.

@@ -84,7 +84,7 @@ def add_floats(x: PyTree, y: PyTree) -> PyTree:
 def chain(*layers: Layer) -> Layer:
     """Compose layers one after another: y = f_L(... f_2(f_1(x))).
 
-    Backward is the chain rule, read from the right: with dx_L = dy, layer l turns the cotangent of its
+    Derivation. Backward is the chain rule, read from the right: with dx_L = dy, layer l turns the cotangent of its
     output into (dparams_l, dx_{l-1}), and dx_{l-1} is the cotangent of layer l-1's output.
 
     Args:

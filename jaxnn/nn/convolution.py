@@ -171,6 +171,8 @@ def depthwise_conv(
 
     With a convolution of size 1 behind it, which sees all channels at one place, it is a separable convolution.
 
+    Derivation. It is that of `conv_backward`, with one channel in each group.
+
     Args:
       size: of a filter, as of `conv`.
       multiplier: number of filters for each channel. Outputs lie channel by channel.

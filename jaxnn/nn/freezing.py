@@ -24,8 +24,10 @@ def frozen(layer: Layer, stats: Statistics = ()) -> Layer:
     """Return the layer as it infers, in training too: y = infer(params, stats, x), with dparams = 0.
 
     For fine-tuning: the layers of a trained network that are kept as they are. Without randomness, nothing is dropped,
-    and a batch normalization keeps the statistics of its training. The cotangent of x is the vector-Jacobian product of
-    `infer` by `jax.vjp`.
+    and a batch normalization keeps the statistics of its training.
+
+    Derivation. params are constants here, so dparams = 0, and dx is the vector-Jacobian product of `infer`, by
+    `jax.vjp`.
 
     An optimizer with weight decay, or a regularizer, still changes the params: mask them there, as by `optax.masked`.
 

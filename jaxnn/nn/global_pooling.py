@@ -97,6 +97,8 @@ def global_avg_pool_forward(x: Array) -> tuple[Array, Array]:
 def global_avg_pool_backward(like: Array, dy: Array) -> Array:
     """Compute dx_{i,h,c} = dy_{i,c}/n_h, the same at all n_h places, since y is a mean of them.
 
+    Derivation. y_{i,c} = Σ_h x_{i,h,c}/n_h, so ∂y_{i,c}/∂x_{i,h,c} = 1/n_h at each place h.
+
     Example:
       >>> import jax.numpy as jnp
       >>> y, cache = global_avg_pool_forward(jnp.ones((1, 4, 1)))

@@ -46,6 +46,8 @@ def pad_forward(x: Array, widths: Widths, value: Scalar = 0.0) -> tuple[Array, A
 def pad_backward(like: Array, dy: Array, widths: Widths) -> Array:
     """Compute dx, the part of dy where x is: the places around it hold a constant.
 
+    Derivation. y is x where x is, with derivative 1, and does not depend on x at the places around it.
+
     Example:
       >>> import jax.numpy as jnp
       >>> y, cache = pad_forward(jnp.array([1.0, 2.0]).reshape(1, 2, 1), ((2, 1),))

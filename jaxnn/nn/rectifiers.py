@@ -51,6 +51,8 @@ def relu_forward(z: Array) -> tuple[Array, Array]:
 def relu_backward(a: Array, da: Array) -> Array:
     """Compute dz = da where z > 0, and 0 elsewhere.
 
+    Derivation. a = z where z > 0, with slope 1, and a = 0 elsewhere, with slope 0; dz is da times the slope.
+
     At z = 0, where any slope from 0 to 1 is a subgradient, the slope is 0: the choice of `jax.nn.relu`
     (`jnp.maximum(z, 0)` takes 1/2).
 
@@ -78,6 +80,8 @@ def leaky_relu_forward(z: Array, slope: Scalar = 0.01) -> tuple[Array, Array]:
 @checked(positive=Mask(), da=_COTANGENT)
 def leaky_relu_backward(positive: Array, da: Array, slope: Scalar = 0.01) -> Array:
     """Compute dz = da where z >= 0, and slope · da elsewhere.
+
+    Derivation. a is linear on each side of 0, with slope 1 where z >= 0; dz is da times the slope.
 
     At z = 0 the slope is 1: the choice of `jax.nn.leaky_relu`, which takes z >= 0.
 

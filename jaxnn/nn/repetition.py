@@ -38,6 +38,9 @@ def repeat(layer: Layer, n: int) -> Layer:
     Each copy has its own params, stacked on a new leading axis of length n. Only the compilation is
     shared, so compile time does not grow with n.
 
+    Derivation. It is that of `chain` of the n copies: dy passes through them from the last to the first, and entry i of
+    dparams is that of copy i.
+
     Args:
       layer: a `Layer` whose output has the shape of its input.
       n: number of copies, at least 1.

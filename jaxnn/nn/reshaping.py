@@ -53,6 +53,8 @@ def flatten_forward(x: Array) -> tuple[Array, Array]:
 def flatten_backward(like: Array, dy: Array) -> Array:
     """Return dx = dy, (m, n), in the shape (m, ...) of x: each cotangent returns to the place of its element.
 
+    Derivation. Each entry of y is one of x, so dx has the entries of dy in the shape of x.
+
     Raises:
       ValueError: if dy does not have the shape of the rows.
 

@@ -54,6 +54,9 @@ def transformer_block(
     Each of the two is f in x + f(layer_norm(x)), or in layer_norm(x + f(x)) with the norm last. A block with a memory
     has attention to it between them.
 
+    Derivation. The chain rule through its parts: y = x + f(u) with u = layer_norm(x) has dx = dy + du ∂u/∂x, du the
+    cotangent of f's input; y = layer_norm(s) with s = x + f(x) has dx = ds + ds ∂f/∂x.
+
     Args:
       heads: of the attention, which divide n.
       hidden: units of the first of the two dense layers; the second has n.

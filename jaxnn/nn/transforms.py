@@ -30,7 +30,9 @@ __all__ = ["remat", "with_dtype"]
 def remat(layer: Layer) -> Layer:
     """Return the layer with gradient checkpointing: it caches only its input and runs its forward again in backward.
 
-    Values and gradients are those of `layer`. Memory between forward and backward falls from the whole
+    Derivation. It is the same function, so values and gradients are those of `layer`.
+
+    Memory between forward and backward falls from the whole
     cache to x; time grows by one forward. The key is cached too, so dropout drops the same units.
 
     On a CPU, XLA merges the two forwards of a network without loops nevertheless, as it does for `jax.checkpoint`, and
@@ -97,8 +99,10 @@ def with_dtype(layer: Layer, dtype: DTypeLike) -> Layer:
     """Return the layer computed in another precision, on params and inputs that keep theirs.
 
     y = cast(f(cast(params), cast(x))): params (the master copy) and x are cast to `dtype` on the way in, y back
-    to the dtype of x on the way out, or, if x is whole numbers, to that of params. The vector-Jacobian product of a
-    cast is the cast back, so dparams has the dtype of params and dx that of x.
+    to the dtype of x on the way out, or, if x is whole numbers, to that of params.
+
+    Derivation. The vector-Jacobian product of a cast is the cast back, so dparams has the dtype of params and dx that
+    of x.
 
     Args:
       layer: any `Layer`.

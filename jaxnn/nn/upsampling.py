@@ -43,6 +43,8 @@ def upsample_forward(x: Array, factor: PerAxis = 2) -> tuple[Array, Array]:
 def upsample_backward(like: Array, dy: Array, factor: PerAxis = 2) -> Array:
     """Compute dx_{i,u,c} = Σ_a dy_{i, f u + a, c}, since each place has f copies along an axis.
 
+    Derivation. y_{i, f u + a, c} = x_{i,u,c} for a from 0 to f - 1, and the cotangents of all copies add up.
+
     Example:
       >>> import jax.numpy as jnp
       >>> y, cache = upsample_forward(jnp.array([1.0, 2.0]).reshape(1, 2, 1), (3,))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("jaxnn", "experiments", "scripts")
+PACKAGES = ("jaxnn", "experiments", "scripts", "examples", "docs/tutorials")
 """Folders of which every docstring, comment and string is read; of tests, docstrings and names only."""
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")
 FORBIDDEN = {

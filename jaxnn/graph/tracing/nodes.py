@@ -59,7 +59,7 @@ class Operation:
       has_rule: whether a composite has a custom derivative rule, as from `jax.custom_vjp` and `jax.custom_jvp`.
       source: file:line in the caller's code; empty if unknown.
       scope: the enclosing `jax.named_scope`; empty outside of one.
-      layer: the path, in the params of a network of jaxnn, of the layer that it belongs to, such as "[1][0]".
+      layer: the path, in the params of a network of jaxnn, of the layer that it belongs to, such as `[1][0]`.
       input_cotangents: by the input's index, the part of its derivative that comes back through this operation. Empty
         before the reverse pass, and for composites without a rule.
     """
