@@ -18,6 +18,7 @@ GUIDES = {
     "graphs": "Computation graphs",
     "own_data": "Your own data",
     "experiments": "The experiments",
+    "pages": "Pages of runs and graphs",
     "interchange": "Networks of other libraries",
     "scikit_learn": "scikit-learn's interface",
     "coming_from": "Coming from another library",
