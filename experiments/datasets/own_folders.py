@@ -86,9 +86,13 @@ def read_own_folder(options: OwnDataOptions, fractions: Sequence[float], seed: i
 
 
 def listed_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """Return the files of a folder, and of the folders in it, with these suffixes, in the order of their paths."""
-    files = (*folder.iterdir(), *folder.glob("*/*"))
-    return sorted(file for file in files if not file.name.startswith(".") and _is_of(file, suffixes))
+    """Return the files of a folder, and of the folders in it, with these suffixes, in the order of their paths.
+
+    Hidden files, and those in hidden folders, are skipped.
+    """
+    visible = [each for each in folder.iterdir() if not each.name.startswith(".")]
+    files = (*visible, *(file for each in visible for file in each.glob("*") if not file.name.startswith(".")))
+    return sorted(file for file in files if _is_of(file, suffixes))
 
 
 def _is_of(file: Path, suffixes: Iterable[str]) -> bool:

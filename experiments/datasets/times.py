@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.datasets.columns import Meaning, numbers_of
+from experiments.datasets.columns import Meaning, check_size, numbers_of
 from experiments.readers import numerals
 from experiments.readers.csv_file import Table
 from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import PLAIN
 
-FORMS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d")
+FORMS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d")
 """Forms of dates besides those of ISO 8601; each may be followed by a time of day."""
 _OF_DAY = ("", " %H:%M", " %H:%M:%S")
 
@@ -21,7 +21,7 @@ def read_times(path: Path, name: str, table: Table, meaning: Meaning) -> np.ndar
     """Return the times of all rows as numbers, (m,) float64, of which later ones are larger.
 
     Raises:
-      InvalidFileError: if a time is missing, or not of the form of the others; if two forms are possible.
+      InvalidFileError: if a time is missing, too large, or not of the form of the others; if two forms are possible.
     """
     fields = table.columns[name]
     distinct = set(fields)
@@ -36,7 +36,9 @@ def read_times(path: Path, name: str, table: Table, meaning: Meaning) -> np.ndar
         notation = notations[0]
         if notation != PLAIN and not numerals.agree(distinct, notations):
             raise InvalidFileError(f"{path}: column {name!r} holds numbers that may be read in two ways: use --decimal")
-        return numbers_of(fields, notation, distinct, ())
+        times = numbers_of(fields, notation, distinct, ())
+        check_size(path, name, fields, table.lines, times)
+        return times
     readings = [each for form in (_iso, *map(_of_form, FORMS)) if (each := _all(form, distinct)) is not None]
     if not readings:
         first = _first_unread(distinct, fields)

@@ -15,12 +15,14 @@ from experiments.datasets.targets import Target
 def start_at_mean(params: Any, target: Target | None) -> Any:
     """Return initial params whose outputs have the mean of the target.
 
-    A ReLU output has the slope 0 for negative values, so it would never learn where all outputs start below 0.
+    A ReLU output has the slope 0 for negative values, and never learns again if all outputs are below 0. If most
+    numbers are 0, their mean is small, and random last weights make many outputs start below it: so these are 0.
     """
     if target is None:
         return params
-    *rest, b = jax.tree.leaves(params)
-    return jax.tree.unflatten(jax.tree.structure(params), [*rest, b + (target.mean - target.shift) / target.scale])
+    *rest, W, b = jax.tree.leaves(params)
+    last = [W * 0 if target.nonnegative else W, b + (target.mean - target.shift) / target.scale]
+    return jax.tree.unflatten(jax.tree.structure(params), [*rest, *last])
 
 
 def in_units(params: Any, target: Target | None) -> Any:

@@ -112,8 +112,8 @@ def _read_parquet(path: Path, layout: Layout) -> Table:
     import pandas
 
     frame = pandas.read_parquet(path, engine="pyarrow")
-    if frame.index.name is not None:
-        frame = frame.reset_index()
+    if any(name is not None for name in frame.index.names):  # several if rows have names on several levels
+        frame = frame.reset_index(allow_duplicates=True)
     return table_of(
         path,
         frame.columns,
@@ -138,8 +138,10 @@ def _read_excel(path: Path, layout: Layout) -> Table:
     if not layout.header:
         names: list[object] = [f"column_{i}" for i in range(1, frame.shape[1] + 1)]
         return table_of(path, names, (frame[i].tolist() for i in frame.columns), note, 1)
-    names = [_text(name) or "" for name in frame.iloc[0]]
-    return table_of(path, names, (frame[i].iloc[1:].tolist() for i in frame.columns), note, 2)
+    rows = (i for i in range(len(frame)) if any(map(_text, frame.iloc[i])))
+    at = next(rows, 0)  # that of the names, below empty rows
+    columns = (frame[i].iloc[at + 1 :].tolist() for i in frame.columns)
+    return table_of(path, frame.iloc[at], columns, note, at + 2)
 
 
 def _check_archive(path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 import jaxnn
 from experiments.cli import main
 from experiments.datasets.folder_inputs import Photos, Recordings, as_json, load_inputs
-from experiments.datasets.own_folders import read_own_folder
+from experiments.datasets.own_folders import listed_files, read_own_folder
 from experiments.readers.errors import InvalidFileError
 from experiments.runs.environment import digest
 from experiments.studies.ladder import Options
@@ -140,6 +140,14 @@ def test_mistakes_are_one_line_and_leave_nothing(pets, argv, message, tmp_path, 
     err = capsys.readouterr().err
     assert err.startswith("error: ") and err.count("\n") == 1 and message in err
     assert not (tmp_path / "runs").exists()
+
+
+def test_hidden_files_and_folders_are_not_listed(pets):
+    expected = sorted(pets.glob("*/*"))
+    for hidden in (".thumbnails/0.png", "cats é/._0.png", ".0.png"):
+        (pets / hidden).parent.mkdir(exist_ok=True)
+        photo(pets / hidden, 0)
+    assert listed_files(pets, (".png", ".jpg")) == expected
 
 
 def test_inputs_are_stored_and_only_those_are_read(tmp_path):

@@ -70,8 +70,13 @@ def test_scale_and_shift_become_a_part_of_the_last_layer(houses, nonnegative, em
     params = model.init(jax.random.key(0))
     x = data.test.x[:, :1] * np.ones(4, np.float32)
     x = (x, np.arange(len(x)) % 5) if embedded else x
-    raw = np.asarray(model.predict(start_at_mean(params, data.target), x), np.float64)
-    whole = np.asarray(model.predict(in_units(start_at_mean(params, data.target), data.target), x))
+    params = start_at_mean(params, data.target)
+    start = np.asarray(model.predict(params, x), np.float64)
+    if nonnegative:  # also in the row whose output would be the lowest
+        np.testing.assert_allclose(start, data.target.mean / data.target.scale, rtol=1e-6)
+    params = jax.tree.map(lambda a: a + 0.1, params)
+    raw = np.asarray(model.predict(params, x), np.float64)
+    whole = np.asarray(model.predict(in_units(params, data.target), x))
     np.testing.assert_allclose(whole, data.target.in_units(raw), rtol=1e-4)
     assert whole.std() > 0 and (not nonnegative or whole.min() >= 0)
 
@@ -110,6 +115,20 @@ def test_two_commands_from_a_file_to_predicted_numbers(houses, study, tmp_path, 
     np.testing.assert_allclose(np.asarray(saved.predict_proba(x)).reshape(-1), predicted, rtol=1e-4)
     stored = storage.load(run / f"{name}.safetensors")
     assert stored.spec.output == "relu" and stored.classes == ()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", [0, 1])
+def test_numbers_that_are_mostly_zero_are_learned(tmp_path, seed, capsys):
+    x = np.random.default_rng(1).normal(size=(600, 3))
+    y = np.maximum(0, x @ [1, 2, -1] - 2)
+    rows = "".join(f"{','.join(map(str, row))}\n" for row in np.column_stack([x, y]).tolist())
+    (tmp_path / "rain.csv").write_text(f"a,b,c,y\n{rows}")
+    argv = ["run", "ladder", "--data", str(tmp_path / "rain.csv"), "--label", "y", "--nonnegative"]
+    argv += ["--epochs", "30", "--seed", str(seed), "--runs-dir", str(tmp_path / "runs")]
+    assert main.main(argv) == 0 and (y == 0).mean() > 0.7
+    (results,) = (tmp_path / "runs").glob("*/results.json")
+    assert min(row["r_squared"]["train"] for row in json.loads(results.read_text())[1:]) > 0.95
 
 
 def test_a_target_that_is_constant_in_training_or_too_fine_for_float32(tmp_path):

@@ -132,6 +132,24 @@ def test_excel_of_several_sheets_without_a_header(tmp_path):
     assert table.notes == ("Excel, the first sheet of 2, 'one'",)
 
 
+def test_excel_with_empty_rows_above_the_header(tmp_path):
+    pytest.importorskip("openpyxl")
+    with pd.ExcelWriter(tmp_path / "a.xlsx") as writer:
+        pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}).to_excel(writer, index=False, startrow=3)
+    table = read_typed_table(tmp_path / "a.xlsx", DEFAULT_LAYOUT)
+    assert dict(table.columns) == {"a": ["1", "2"], "b": ["x", "y"]} and table.lines == [5, 6]
+
+
+def test_names_of_rows_on_several_levels_are_columns(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame().assign(visit=range(M)).set_index(["day", "visit"]).to_parquet(tmp_path / "a.parquet")
+    table = read_typed_table(tmp_path / "a.parquet", DEFAULT_LAYOUT)
+    assert [*table.columns][:2] == ["day", "visit"] and table.columns["visit"] == [*map(str, range(M))]
+    frame().set_index("day", drop=False).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InvalidFileError, match="columns 1 and .* are both called 'day': rename one"):
+        read_typed_table(tmp_path / "a.parquet", DEFAULT_LAYOUT)
+
+
 def test_gzip_that_is_damaged_or_unpacks_to_too_much(tmp_path, monkeypatch):
     from experiments.readers import csv_file
 
