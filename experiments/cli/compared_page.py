@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from experiments.reports import charts, html
 from experiments.reports.charts import Line, Panel
-from experiments.runs.curves import CurveName, Curves, best_of, metric_parts
+from experiments.runs.curves import CurveName, Curves, best_of, metric_parts, variants_of
 
 FAILED = "no report.txt: this run failed\n"
 
@@ -69,7 +69,7 @@ def compared_panels(runs: Sequence[Curves], labels: Sequence[str]) -> list[Panel
     Each run has its color in all panels.
     """
     names = shared_curves(runs)
-    variants = ["", *dict.fromkeys(filter(None, (metric_parts(name.metric).variant for name in names)))]
+    variants = variants_of(names)
     groups: dict[tuple[str, str, str], list[CurveName]] = {}
     for name in names:
         group = ", ".join(name.training), name.counted, metric_parts(name.metric).quantity

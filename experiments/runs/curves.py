@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from experiments.reports.charts import Line, Panel
 from experiments.reports.palette import PALETTE
-from experiments.runs.metrics_log import parse_line
+from experiments.runs.metrics_log import MetricsLine, parse_line
 
 MOST_CURVES = 1000
 _MOST_LINES = 20
@@ -78,6 +78,11 @@ def metric_parts(name: str) -> Metric:
     return Metric(quantity, " ".join(filter(None, variant))) if quantity else Metric(name.replace("_", " "), "")
 
 
+def variants_of(names: Iterable[CurveName]) -> list[str]:
+    """Return the variants of the metrics, first that of the training data, in the order of their patterns."""
+    return ["", *dict.fromkeys(filter(None, (metric_parts(name.metric).variant for name in names)))]
+
+
 def best_of(quantity: str) -> str:
     """Return "min" for a quantity whose least value is best, "max" for one whose greatest is, else nothing."""
     if any(word in quantity for word in ("loss", "cost", "error", "perplexity")):
@@ -93,24 +98,23 @@ def read_curves(lines: Iterable[dict[str, Any]]) -> Curves:
     """
     curves: Curves = {}
     for line in lines:
-        add_line(curves, line)
+        if len(line) > MOST_CURVES:  # before a line of a million names is sorted
+            raise ValueError(f"more than {MOST_CURVES} curves")
+        parsed = parse_line(line)
+        if parsed is not None:
+            add_line(curves, parsed)
     return curves
 
 
-def add_line(curves: Curves, line: dict[str, Any]) -> None:
+def add_line(curves: Curves, line: MetricsLine) -> None:
     """Add one line of metrics to the curves.
 
     Raises:
       ValueError: as `read_curves` does.
     """
-    if len(line) > MOST_CURVES:  # before a line of a million names is sorted
-        raise ValueError(f"more than {MOST_CURVES} curves")
-    each = parse_line(line)
-    if each is None:
-        return
-    for metric, value in each.values.items():
-        steps, values = curves.setdefault(CurveName(each.training, each.counted, metric), ([], []))
-        steps.append(float(each.step))
+    for metric, value in line.values.items():
+        steps, values = curves.setdefault(CurveName(line.training, line.counted, metric), ([], []))
+        steps.append(float(line.step))
         values.append(float(value))
         if len(curves) > MOST_CURVES:
             raise ValueError(f"more than {MOST_CURVES} curves")
@@ -130,7 +134,7 @@ def panels_of(curves: Curves) -> list[Panel]:
     name has separate panels. If there is only one training, each part of the data has its color.
     """
     names = list(dict.fromkeys(" ".join(training[-1:]) for training, _, _ in curves))
-    variants = ["", *dict.fromkeys(filter(None, (metric_parts(metric).variant for _, _, metric in curves)))]
+    variants = variants_of(curves)
     groups: dict[tuple[str, str, str], list[CurveName]] = {}
     for name in curves:
         quantity = metric_parts(name.metric).quantity

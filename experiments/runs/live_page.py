@@ -36,7 +36,7 @@ class LivePage:
         if parsed is None:
             return
         with contextlib.suppress(ValueError):  # too many curves: the page has the first ones
-            add_line(self._curves, line)
+            add_line(self._curves, parsed)
         if time.monotonic() >= self._next:
             self._write(parsed)
 

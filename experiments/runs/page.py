@@ -47,11 +47,7 @@ def write_run_page(
         html.paragraph(study.question),
         html.command(command),
         html.paragraph(f"Expected: {study.expected}"),
-        *([html.failure(f"This run failed: {failure}")] if failure else []),
-        *(
-            [html.paragraph("To continue it from its last checkpoint:"), html.command(resume)]
-            * bool(failure and resume)
-        ),
+        *(_failed(failure, resume) if failure else []),
         *([_running(progress.latest, resume)] if progress else []),
     ]
     if report.exists() and not progress:
