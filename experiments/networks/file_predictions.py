@@ -1,7 +1,5 @@
 """Predict the classes of photos or recordings: classes and probabilities as CSV, and the accuracy."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +9,7 @@ import numpy as np
 import jaxnn
 from experiments.datasets.folder_inputs import Inputs
 from experiments.datasets.own_folders import listed_files
+from experiments.networks.predictions import class_csv
 from experiments.networks.scores import probabilities_of
 from experiments.networks.storage import StoredNetwork
 from experiments.readers.errors import InvalidFileError
@@ -81,10 +80,5 @@ def accuracy_by_folder(predictions: FilePredictions, classes: Sequence[str]) -> 
 
 def files_to_csv(predictions: FilePredictions, classes: Sequence[str]) -> str:
     """Return one line per file: its path, its class, and the probabilities with all digits of float32."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "class", *(f"P({name})" for name in classes)])
-    for file, label, each in zip(*predictions, strict=True):
-        name = str(file) if str(file).isprintable() else ascii(str(file))
-        writer.writerow([name, classes[label], *map(str, each)])
-    return text.getvalue()
+    names = [str(file) if str(file).isprintable() else ascii(str(file)) for file in predictions.files]
+    return class_csv("file", classes, zip(names, predictions.labels, predictions.probabilities, strict=True))

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,16 +12,13 @@ import numpy as np
 from experiments.datasets.labels import LONGEST_CLASS, MOST_CLASSES
 from experiments.datasets.new_rows import Rows
 from experiments.datasets.partition import check_count, plural, prepared
-from experiments.networks.scores import error_text
+from experiments.networks.scores import error_text, in_batches
 from experiments.networks.spec import class_probabilities
 from experiments.networks.storage import StoredNetwork
 from experiments.networks.tables import shape_of_row
 from experiments.readers.errors import InvalidFileError
 from experiments.readers.numerals import NUMBER, exact
 from jaxnn.metrics import mean_absolute_error, r_squared
-
-NUMBERS_AT_A_TIME = 2**24
-"""The maximum number of activations of a layer in memory, which limits the number of rows per batch."""
 
 
 class Predictions(NamedTuple):
@@ -41,13 +38,14 @@ def classify(file: Path, rows: Rows, network: StoredNetwork) -> Predictions:
     if k > MOST_CLASSES or longest > LONGEST_CLASS:
         got = f"the network names {k} classes in up to {longest} characters"
         raise InvalidFileError(f"{file}: {got}, expected at most {MOST_CLASSES} and {LONGEST_CLASS}")
-    batches, model = _batches(file, rows, network, k), network.spec.model()
+    ready, spec = _ready(file, rows, network, k), network.spec
+    model = spec.model()
     decide = jax.jit(model.predict)
     predictions = Predictions(
-        np.concatenate([decide(network.params, part, network.stats) for part in batches.parts]),
-        np.concatenate([class_probabilities(model, network.params, part, network.stats) for part in batches.parts]),
+        in_batches(lambda x: decide(network.params, x, network.stats), spec, ready.x),
+        in_batches(lambda x: class_probabilities(model, network.params, x, network.stats), spec, ready.x),
     )
-    batches.check(np.isfinite(predictions.probabilities).all(axis=1))
+    ready.check(np.isfinite(predictions.probabilities).all(axis=1))
     return predictions
 
 
@@ -57,16 +55,16 @@ def predict_numbers(file: Path, rows: Rows, network: StoredNetwork) -> np.ndarra
     Raises:
       InvalidFileError: as `classify`.
     """
-    batches, predict = _batches(file, rows, network, 1), jax.jit(network.spec.model().predict)
-    numbers = np.concatenate([predict(network.params, part, network.stats) for part in batches.parts]).reshape(-1)
-    batches.check(np.isfinite(numbers))
+    ready, predict = _ready(file, rows, network, 1), jax.jit(network.spec.model().predict)
+    numbers = in_batches(lambda x: predict(network.params, x, network.stats), network.spec, ready.x).reshape(-1)
+    ready.check(np.isfinite(numbers))
     return numbers
 
 
-class _Batches(NamedTuple):
-    """Standardized rows in parts that fit in memory, and the numbers in them, (m, n)."""
+class _Ready(NamedTuple):
+    """Standardized rows, and the numbers in them, (m, n)."""
 
-    parts: list[Any]
+    x: Any
     numbers: np.ndarray
     place: Callable[[int], str]
 
@@ -80,7 +78,7 @@ class _Batches(NamedTuple):
             )
 
 
-def _batches(file: Path, rows: Rows, network: StoredNetwork, k: int) -> _Batches:
+def _ready(file: Path, rows: Rows, network: StoredNetwork, k: int) -> _Ready:
     m, n = rows.x.shape
     shape = shape_of_row(network.spec.in_shape)
     if shape is None or n != sum(shape) or network.standardizer is None:
@@ -89,14 +87,12 @@ def _batches(file: Path, rows: Rows, network: StoredNetwork, k: int) -> _Batches
     check_count(file, m, k)
     with np.errstate(over="ignore"):
         x = prepared(network.standardizer, rows.x, shape.categories)
-    step = max(1, NUMBERS_AT_A_TIME // network.spec.width)
-    parts = [jax.tree.map(lambda column, i=i: column[i : i + step], x) for i in range(0, m, step)]
     numbers = x[0] if shape.categories else x
 
     def place(i: int) -> str:
         return f"{file}: {rows.place(i, int(np.abs(numbers[i]).argmax()) if shape.numbers else 0)}"
 
-    return _Batches(parts, numbers, place)
+    return _Ready(x, numbers, place)
 
 
 def accuracy(predictions: Predictions, labels: Sequence[str | None], classes: Sequence[str]) -> str:
@@ -135,18 +131,24 @@ def _as_classes(labels: Sequence[str], classes: Sequence[str]) -> list[str]:
 
 def to_csv(predictions: Predictions, classes: Sequence[str]) -> str:
     """Return one line per row, counted from 1: its class, and the probabilities with all digits of float32."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["row", "class", *(f"P({name})" for name in classes)])
-    lines = zip(predictions.classes, predictions.probabilities, strict=True)
-    writer.writerows([i, classes[label], *map(str, each)] for i, (label, each) in enumerate(lines, 1))
-    return file.getvalue()
+    lines = enumerate(zip(predictions.classes, predictions.probabilities, strict=True), 1)
+    return class_csv("row", classes, ((i, label, each) for i, (label, each) in lines))
 
 
 def numbers_to_csv(predicted: np.ndarray, name: str) -> str:
     """Return one line per row, counted from 1: the predicted number, with all digits of float32."""
+    return _csv(["row", name], ([i, str(value)] for i, value in enumerate(predicted, 1)))
+
+
+def class_csv(what: str, classes: Sequence[str], lines: Iterable[tuple[object, int, np.ndarray]]) -> str:
+    """Return lines of what was predicted, its class by index, and the probabilities with all digits of float32."""
+    head = [what, "class", *(f"P({name})" for name in classes)]
+    return _csv(head, ([one, classes[label], *map(str, each)] for one, label, each in lines))
+
+
+def _csv(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["row", name])
-    writer.writerows([i, str(value)] for i, value in enumerate(predicted, 1))
+    writer.writerow(head)
+    writer.writerows(lines)
     return file.getvalue()

@@ -14,7 +14,7 @@ import jaxnn
 from experiments.cli import main
 from experiments.datasets import encoder
 from experiments.datasets.own_data import read_own_data
-from experiments.networks import predictions
+from experiments.networks import scores
 from experiments.networks.spec import NetworkSpec, class_probabilities
 from experiments.networks.storage import encode
 from experiments.networks.storage import load as load_network
@@ -154,7 +154,7 @@ def test_test_rows_get_the_probabilities_of_the_run(kind, table, swept, of_array
 
 def test_many_rows_are_predicted_in_batches(swept, table, predict, monkeypatch):
     whole, _ = predict(swept, table[2])
-    monkeypatch.setattr(predictions, "NUMBERS_AT_A_TIME", 7 * 50)  # 50 rows, of 120
+    monkeypatch.setattr(scores, "NUMBERS_AT_A_TIME", 7 * 50)  # 50 rows, of 120
     parts, _ = predict(swept, table[2])
     assert columns_of(parts)["class"] == columns_of(whole)["class"]
     np.testing.assert_allclose(probabilities(parts, ["no", "yes"]), probabilities(whole, ["no", "yes"]), rtol=1e-5)
