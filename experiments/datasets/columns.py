@@ -107,6 +107,17 @@ def check_size(path: Path, name: str, fields: Sequence[str], lines: Sequence[int
         raise InvalidFileError(f"{where}, expected numbers up to {LARGEST:g}")
 
 
+def check_present(
+    path: Path, name: str, fields: Sequence[str], lines: Sequence[int], missing: Collection[str], what: str
+) -> None:
+    """Raise an InvalidFileError if a field is missing; `what` names what the column has."""
+    if missing:
+        i = next(i for i, field in enumerate(fields) if field in missing)
+        raise InvalidFileError(
+            f"{path}: line {lines[i]} has no {what} in column {name!r}: fill it in, or delete the line"
+        )
+
+
 def notation_hint(field: str, notation: Notation, meaning: Meaning) -> str:
     """Return a hint on how to write the field, if it is a date or a number, or else a missing value."""
     if DATE.match(field):

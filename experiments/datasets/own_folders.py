@@ -22,7 +22,7 @@ from experiments.datasets.folder_inputs import (
 from experiments.datasets.labels import LONGEST_CLASS, MOST_CLASSES, count_classes
 from experiments.datasets.options import OwnDataOptions
 from experiments.datasets.own_data import weighted
-from experiments.datasets.partition import check_rows, split_rows
+from experiments.datasets.partition import check_rows, plural, split_rows
 from experiments.readers.errors import InvalidFileError
 
 FEWEST_FILES = 3
@@ -63,7 +63,7 @@ def read_own_folder(options: OwnDataOptions, fractions: Sequence[float], seed: i
         row[:] = inputs.read(file)
     parts = split_rows(y, fractions, seed)
     stats = _standardizer(x, parts[0].x) if isinstance(inputs, Photos) else None
-    ready = [part._replace(x=x[part.x] if stats is None else (x[part.x] - stats.mean) / stats.std) for part in parts]
+    ready = [part._replace(x=x[part.x] if stats is None else jaxnn.standardize(stats, x[part.x])) for part in parts]
     ready = [part._replace(x=part.x.astype(np.float32, copy=False)) for part in ready]
     size = " x ".join(map(str, inputs.shape))
     unit = "pixels and channels" if isinstance(inputs, Photos) else f"frames of {1 / FRAMES_PER_SECOND:g} s and bands"
@@ -134,10 +134,9 @@ def _classes_of(path: Path) -> tuple[tuple[str, ...], list[list[Path]], list[str
         files.append([each for each in inside if _is_of(each, known)])
         others += [each for each in inside if not _is_of(each, known)]
         if len(files[-1]) < FEWEST_FILES:
-            n = len(files[-1])
             raise InvalidFileError(
-                f"{folder} has {n} photo{'s' * (n != 1)} or recordings, expected at least {FEWEST_FILES}, for train, "
-                "dev and test: add some, or remove the folder"
+                f"{folder} has {plural(len(files[-1]), 'photo')} or recordings, expected at least {FEWEST_FILES}, for "
+                "train, dev and test: add some, or remove the folder"
             )
     left = f"left out: {len(others)} other files or folders, the first {others[0].relative_to(path)}" if others else ""
     return tuple(folder.name for folder in folders), files, [left] if left else []

@@ -24,7 +24,7 @@ def plural(n: int, what: str) -> str:
 def check_rows(path: Path, m: int) -> None:
     """Raise unless there are rows enough to split."""
     if m < FEWEST_ROWS:
-        raise InvalidFileError(f"{path} has {m} row{'s' * (m != 1)}, too few to split: expected at least {FEWEST_ROWS}")
+        raise InvalidFileError(f"{path} has {plural(m, 'row')}, too few to split: expected at least {FEWEST_ROWS}")
 
 
 def split_rows(y: np.ndarray, fractions: Sequence[float], seed: int) -> tuple[jaxnn.Batch, ...]:

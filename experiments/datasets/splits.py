@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 import jaxnn
-from experiments.datasets.columns import Meaning
+from experiments.datasets.columns import Meaning, check_present
 from experiments.datasets.options import OwnDataOptions
 from experiments.datasets.times import read_times
 from experiments.readers.csv_file import Table
@@ -74,7 +74,7 @@ def divide(
     if division.group is not None:
         groups = table.columns[name]
         missing = meaning.missing_words(name, set(groups))
-        _check_present(path, name, groups, table.lines, missing, "group")
+        check_present(path, name, groups, table.lines, missing, "group")
         rows = by_groups(path, name, groups, y, fractions, seed)
         counts = [len({groups[i] for i in part}) for part in rows]
         note = f"{sum(counts)} groups, none of them in two parts: " + _counted(counts)
@@ -149,16 +149,6 @@ def by_time(path: Path, name: str, times: np.ndarray, fractions: Sequence[float]
         possible = after[: len(after) + left] if left else after  # one more change for each later cut
         cuts.append(int(possible[np.abs(possible - share * len(times)).argmin()]))
     return np.split(order, cuts)
-
-
-def _check_present(
-    path: Path, name: str, fields: Sequence[str], lines: Sequence[int], missing: set[str], what: str
-) -> None:
-    if missing:
-        i = next(i for i, field in enumerate(fields) if field in missing)
-        raise InvalidFileError(
-            f"{path}: line {lines[i]} has no {what} in column {name!r}: fill it in, or delete the line"
-        )
 
 
 def _counted(counts: Sequence[int]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.datasets.columns import Meaning, check_size, numbers_of
+from experiments.datasets.columns import Meaning, check_present, check_size, numbers_of
 from experiments.readers import numerals
 from experiments.readers.csv_file import Table
 from experiments.readers.errors import InvalidFileError
@@ -26,11 +26,7 @@ def read_times(path: Path, name: str, table: Table, meaning: Meaning) -> np.ndar
     fields = table.columns[name]
     distinct = set(fields)
     missing = meaning.missing_values(distinct, of_numbers=True)
-    if missing:
-        i = next(i for i, field in enumerate(fields) if field in missing)
-        raise InvalidFileError(
-            f"{path}: line {table.lines[i]} has no time in column {name!r}: fill it in, or delete the line"
-        )
+    check_present(path, name, fields, table.lines, missing, "time")
     notations = numerals.notations(distinct, meaning.decimal, meaning.thousands)
     if notations:
         notation = notations[0]

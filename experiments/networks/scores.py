@@ -11,6 +11,7 @@ import jaxnn
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.targets import Target
 from experiments.networks.spec import Spec, class_probabilities
+from jaxnn.typing import ArrayLike
 
 
 class Score(NamedTuple):
@@ -32,7 +33,7 @@ def score_of(data: Dataset) -> Score:
     return ACCURACY if data.target is None else R_SQUARED
 
 
-def score_of_predictions(predicted: np.ndarray, y: np.ndarray, score: Score) -> jax.Array:
+def score_of_predictions(predicted: ArrayLike, y: ArrayLike, score: Score) -> jax.Array:
     """Return the score of predicted labels, or of numbers in the scale of y."""
     return (jaxnn.accuracy if score == ACCURACY else jaxnn.metrics.r_squared)(predicted, y)
 

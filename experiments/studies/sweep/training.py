@@ -10,6 +10,7 @@ import optax
 import jaxnn
 from experiments.datasets.dataset import Dataset
 from experiments.networks.scaled_outputs import in_units, start_at_mean
+from experiments.networks.scores import score_of, score_of_predictions
 from experiments.networks.spec import Spec
 from experiments.networks.storage import StoredNetwork
 from experiments.networks.tables import embed_categories, embedded_size, in_shape_of, table_spec
@@ -101,14 +102,14 @@ def train(
 
     The batches of each training depend on its seed, so its result is that of `jaxnn.fit` with `member_of`.
     """
-    dev, of_labels = jax.device_put(data.dev), jaxnn.accuracy if data.target is None else jaxnn.metrics.r_squared
+    dev, of = jax.device_put(data.dev), score_of(data)
 
     @jax.jit
     def measure(params, h, dev):
         model = _model(group, data, group.fixed | h)
         z = model.outputs(params, dev.x)
         return {
-            "dev_score": of_labels(model.labels(z), dev.y),
+            "dev_score": score_of_predictions(model.labels(z), dev.y, of),
             "dev_loss": model.loss.value(z, dev.y).mean(),
         }
 
