@@ -4,15 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from jaxnn.constraints import Instance, checked
 from jaxnn.models.model import Model
-from jaxnn.plots.drawing import draw_decision_boundary, figure_of, one_axes
+from jaxnn.plots.drawing import OneAxesDisplay, draw_decision_boundary
 from jaxnn.typing import ArrayLike, Params, Statistics
 
 
-class BoundaryDisplay:
+class BoundaryDisplay(OneAxesDisplay):
     """The probability of class 1 over the plane, the boundary where it is 1/2, and examples in their colors.
 
     Args:
@@ -24,9 +23,6 @@ class BoundaryDisplay:
       ax_: matplotlib's axes.
       figure_: matplotlib's figure.
     """
-
-    ax_: Axes
-    figure_: Figure
 
     def __init__(self, score: Callable[[np.ndarray], np.ndarray], x: ArrayLike, y: ArrayLike) -> None:
         self.score, self.x, self.y = score, np.asarray(x), np.asarray(y).reshape(-1)
@@ -79,7 +75,6 @@ class BoundaryDisplay:
 
     def plot(self, *, ax: Axes | None = None) -> "BoundaryDisplay":
         """Draw the plane, and return the display."""
-        self.ax_ = one_axes(ax)
-        self.figure_ = figure_of(self.ax_)
+        self._begin(ax)
         draw_decision_boundary(self.ax_, self.score, self.x, self.y, title="")
         return self

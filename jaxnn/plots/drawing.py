@@ -16,9 +16,23 @@ COLORS = matplotlib.color_sequences["petroff10"]
 """Colors of lines, in order; accessible to color-blind readers (Petroff, "Accessible color sequences", 2021)."""
 
 
-def one_axes(ax: Axes | None) -> Axes:
-    """Return the axes, or those of a new figure."""
-    return new_axes(1)[1][0] if ax is None else ax
+class OneAxesDisplay:
+    """A display on one pair of axes.
+
+    Attributes:
+      ax_: matplotlib's axes.
+      figure_: matplotlib's figure, also if the axes are those of a subfigure.
+    """
+
+    ax_: Axes
+    figure_: Figure
+
+    def _begin(self, ax: Axes | None) -> None:
+        """Draw on these axes, or on those of a new figure."""
+        self.ax_ = new_axes(1)[1][0] if ax is None else ax
+        figure = self.ax_.get_figure(root=True)
+        assert figure is not None  # axes that were removed have none
+        self.figure_ = figure
 
 
 def new_axes(n: int) -> tuple[Figure, list[Axes]]:
@@ -27,13 +41,6 @@ def new_axes(n: int) -> tuple[Figure, list[Axes]]:
 
     figure, axes = pyplot.subplots(1, n, squeeze=False, figsize=(5.5 * n, 3.6), layout="constrained")
     return figure, [*axes.flat]
-
-
-def figure_of(ax: Axes) -> Figure:
-    """Return the figure of axes, that of a subfigure too."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None  # axes that were removed have none
-    return figure
 
 
 def draw_curves(

@@ -4,21 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from jaxnn.constraints import Count, checked
 from jaxnn.metrics.calibration import Reliability, reliability_curve
 from jaxnn.metrics.classification import confusion_matrix
 from jaxnn.metrics.inputs import as_labels
 from jaxnn.metrics.ranking import roc_auc, roc_curve
-from jaxnn.plots.drawing import draw_confusion, draw_curves, figure_of, one_axes
+from jaxnn.plots.drawing import OneAxesDisplay, draw_confusion, draw_curves
 from jaxnn.typing import ArrayLike
 
 _MOST = 1000
 """Classes whose matrix can be drawn."""
 
 
-class ConfusionDisplay:
+class ConfusionDisplay(OneAxesDisplay):
     """How often each class is predicted as each: true classes as rows, predicted ones as columns.
 
     Args:
@@ -29,9 +28,6 @@ class ConfusionDisplay:
       ax_: matplotlib's axes.
       figure_: matplotlib's figure.
     """
-
-    ax_: Axes
-    figure_: Figure
 
     def __init__(self, matrix: np.ndarray, class_names: Sequence[str] | None = None) -> None:
         self.matrix = np.asarray(matrix)
@@ -81,13 +77,12 @@ class ConfusionDisplay:
 
     def plot(self, *, ax: Axes | None = None) -> "ConfusionDisplay":
         """Draw the matrix, and return the display."""
-        self.ax_ = one_axes(ax)
-        self.figure_ = figure_of(self.ax_)
+        self._begin(ax)
         draw_confusion(self.ax_, self.matrix, self.class_names)
         return self
 
 
-class RocDisplay:
+class RocDisplay(OneAxesDisplay):
     """The rate of true positives over that of false ones, at each threshold of the scores.
 
     Args:
@@ -100,9 +95,6 @@ class RocDisplay:
       ax_: matplotlib's axes.
       figure_: matplotlib's figure.
     """
-
-    ax_: Axes
-    figure_: Figure
 
     def __init__(self, fpr: np.ndarray, tpr: np.ndarray, roc_auc: float, name: str = "network") -> None:
         self.fpr, self.tpr, self.roc_auc, self.name = fpr, tpr, roc_auc, name
@@ -138,15 +130,14 @@ class RocDisplay:
 
     def plot(self, *, ax: Axes | None = None) -> "RocDisplay":
         """Draw the curve, and return the display."""
-        self.ax_ = one_axes(ax)
-        self.figure_ = figure_of(self.ax_)
+        self._begin(ax)
         curves = {f"{self.name}: area {self.roc_auc:.3f}": (self.fpr, self.tpr)}
         draw_curves(self.ax_, curves, title="ROC", x="rate of false positives", y="rate of true positives")
         self.ax_.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--")
         return self
 
 
-class CalibrationDisplay:
+class CalibrationDisplay(OneAxesDisplay):
     """The observed frequency over the predicted probability, in bins; on the diagonal they are calibrated.
 
     Args:
@@ -157,9 +148,6 @@ class CalibrationDisplay:
       ax_: matplotlib's axes.
       figure_: matplotlib's figure.
     """
-
-    ax_: Axes
-    figure_: Figure
 
     def __init__(self, reliability: Reliability, name: str = "network") -> None:
         self.reliability, self.name = reliability, name
@@ -198,8 +186,7 @@ class CalibrationDisplay:
 
     def plot(self, *, ax: Axes | None = None) -> "CalibrationDisplay":
         """Draw the curve, and return the display."""
-        self.ax_ = one_axes(ax)
-        self.figure_ = figure_of(self.ax_)
+        self._begin(ax)
         confidence, accuracy, _ = map(np.asarray, self.reliability)
         there = np.isfinite(confidence)
         curves = {self.name: (confidence[there], accuracy[there])}
