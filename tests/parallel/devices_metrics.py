@@ -9,7 +9,7 @@ import pytest
 
 from jaxnn import metrics
 from tests.helpers.programs import same_in_float32
-from tests.parallel.meshes import mesh, split
+from tests.parallel.meshes import kinds, mesh, split
 
 RNG = np.random.default_rng(0)
 M, K = 64, 3
@@ -37,7 +37,7 @@ def test_every_metric_has_a_case():
     assert {name.split()[0] for name in CASES} | NOT_OF_ROWS == {*metrics.__all__}
 
 
-@pytest.mark.parametrize("kind", ["explicit", "auto"])
+@kinds
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["equal", "weighted"])
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_that_of_one_device(name, weight, kind):

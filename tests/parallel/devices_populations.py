@@ -7,9 +7,8 @@ import pytest
 import jaxnn
 from jaxnn import nn
 from jaxnn.population import learning_curve
-from tests.parallel.meshes import mesh, split, whole
+from tests.parallel.meshes import kinds, mesh, split, whole
 
-kinds = pytest.mark.parametrize("kind", ["explicit", "auto"])
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(56, 6)).astype(np.float32)
 Y = RANDOM.integers(0, 3, 56)

@@ -9,9 +9,8 @@ import pytest
 import jaxnn
 from jaxnn import nn, parallel
 from jaxnn.train.statistics import empty_averages
-from tests.parallel.meshes import mesh, specs, split, whole
+from tests.parallel.meshes import kinds, mesh, specs, split, whole
 
-kinds = pytest.mark.parametrize("kind", ["explicit", "auto"])
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(61, 6)).astype(np.float32)
 Y = RANDOM.integers(0, 3, 61)

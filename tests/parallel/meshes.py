@@ -2,9 +2,11 @@
 
 import jax
 import numpy as np
+import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 KINDS = {"explicit": AxisType.Explicit, "auto": AxisType.Auto}
+kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 def mesh(n, kind="explicit", names=("data",)):
