@@ -2,12 +2,29 @@
 
 import gc
 import os
+from collections import Counter
 from pathlib import Path
 
 import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+LONG = (
+    "parallel/test_processes.py",
+    "parallel/test_runs_in_processes.py",
+    "parallel/test_on_devices.py",
+    "nn/test_proofs.py",
+    "experiments/cli/test_repeat.py",
+    "library/test_switches.py",
+    "experiments/reports/test_pages_in_browser.py",
+    "graph/test_derivatives.py",
+    "experiments/runs/test_interrupts.py",
+    "sklearn/test_checks.py",
+    "experiments/cli/test_resume.py",
+    "test_pages.py",
+)
+"""Files in which tests are long: they start first, so that no worker is alone with one at the end."""
 
 
 def pytest_addoption(parser):
@@ -27,18 +44,19 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Without --full, deselect tests for the full run, except tests that the command line gives by id."""
+    """Order the tests; without --full, deselect those for the full run, except what the command line gives by id."""
     named = [arg.split("::", 1)[1] for arg in config.args if "::" in arg]
     if not named and not config.getoption("lf", False):
         check_representatives(items)
     if config.getoption("--full"):
+        items[:] = in_order(items)
         return
     kept = [item for item in items if not only_in_full(item) or item.nodeid.split("::", 1)[1] in named]
     # Examples of docstrings run in the full run, and in the files that the command line gives.
     files = {Path(arg).resolve() for arg in config.args if arg.endswith(".py")}
     kept = [item for item in kept if not isinstance(item, pytest.DoctestItem) or item.path in files]
     config.hook.pytest_deselected(items=list(set(items) - set(kept)))
-    items[:] = kept
+    items[:] = in_order(kept)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,6 +70,13 @@ def _programs_of_a_file(request):
 def pytest_collection_finish():
     """Leave what was imported and collected out of later garbage collections: it stays, and there is much of it."""
     gc.freeze()
+
+
+def in_order(items):
+    """Return the items by file: first the long files, then those of the most tests; in each, as they were."""
+    sizes = Counter(item.path for item in items)
+    rank = {(Path(__file__).parent / name).resolve(strict=True): i for i, name in enumerate(LONG)}
+    return sorted(items, key=lambda item: (rank.get(item.path, len(LONG)), -sizes[item.path], item.path))
 
 
 def case_of(item):
