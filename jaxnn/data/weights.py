@@ -4,6 +4,7 @@ Sums of weights therefore never overflow, vanish or wrap, at any scale. A weight
 counts as 0.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -83,12 +84,16 @@ def in_range(weight: Any, normalizer: Any = None, dtype: Any = jnp.float32) -> t
     wide = jnp.issubdtype(weight.dtype, jnp.floating) and weight.dtype.itemsize > 1
     own = weight.dtype if wide else jnp.result_type(float)
     dtype = jnp.promote_types(own, dtype)
+    if normalizer is not None:
+        normalizer = jnp.asarray(promote_large_integers(as_array("normalizer", normalizer)))
+    return _in_range(weight, normalizer, dtype)
+
+
+# A program of its own outside of one, where each of its operations would be; inside of one it changes nothing.
+@partial(jax.jit, static_argnums=2, inline=True)
+def _in_range(weight: Array, normalizer: Any, dtype: Any) -> tuple[Array, Any]:
     weight = weight.astype(dtype)
-    normalizer = (
-        None
-        if normalizer is None
-        else jnp.asarray(promote_large_integers(as_array("normalizer", normalizer))).astype(dtype)
-    )
+    normalizer = None if normalizer is None else normalizer.astype(dtype)
     largest = jax.lax.stop_gradient(weight.max() if normalizer is None else normalizer)
     huge = 2.0 ** (jnp.finfo(dtype).maxexp // 2)
     power = jnp.where(largest > huge, 1 / huge, jnp.where(largest < 1 / huge, huge, 1)).astype(dtype)
@@ -97,7 +102,11 @@ def in_range(weight: Any, normalizer: Any = None, dtype: Any = jnp.float32) -> t
 
 def relative(weight: Any, dtype: Any = jnp.float32) -> Array:
     """Return w_i / max w, (m,), or zeros if all weights are 0: equal weights become 1 and sum to their number."""
-    weight, _ = in_range(weight, dtype=dtype)
+    return _relative(in_range(weight, dtype=dtype)[0])
+
+
+@partial(jax.jit, inline=True)
+def _relative(weight: Array) -> Array:
     largest = jax.lax.stop_gradient(weight.max(initial=0))
     return weight / jnp.where(largest == 0, 1, largest)
 

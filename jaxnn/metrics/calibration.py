@@ -103,13 +103,15 @@ def expected_calibration_error(
 
 def _binned(probabilities: Any, y: Any, bins: int, weight: Any) -> tuple[Array, Array, Array, Array]:
     """Sum weights, probabilities and right predictions by bin, (bins,) each; return them and each bin index, (m,)."""
-    return computed_whole(partial(_sums_by_bin, bins))(*_predictions(probabilities, y, weight), weight)
+    ratios = None if weight is None else relative(weight)
+    return computed_whole(partial(_sums_by_bin, bins))(*_predictions(probabilities, y, weight), ratios)
 
 
-def _sums_by_bin(bins: int, confidence: Array, right: Array, weight: Any) -> tuple[Array, Array, Array, Array]:
+@partial(jax.jit, static_argnums=0)
+def _sums_by_bin(bins: int, confidence: Array, right: Array, ratios: Any) -> tuple[Array, Array, Array, Array]:
     edges = jnp.asarray(np.linspace(0, 1, bins + 1)[1:-1], confidence.dtype)
     bin_of = jnp.searchsorted(edges, confidence, side="left")
-    ratios = jnp.ones_like(confidence) if weight is None else relative(weight).astype(confidence.dtype)
+    ratios = jnp.ones_like(confidence) if ratios is None else ratios.astype(confidence.dtype)
     mass, confidences, rights = (
         # `where`, not a product: an example of weight 0 may be NaN.
         jnp.zeros(bins, confidence.dtype).at[bin_of].add(jnp.where(ratios == 0, 0, each * ratios))

@@ -4,8 +4,9 @@ All of them take example weights, of which only the ratios affect a mean. An exa
 any label or prediction. If all weights are 0, a mean is undefined, and NaN is returned.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jaxnn.constraints import Count, checked
@@ -76,15 +77,21 @@ def log_loss(probabilities: ArrayLike, y: ArrayLike, weight: ArrayLike | None = 
     p, labels = as_probabilities(probabilities, weight), as_numbers("y", y)
     if not labels.ndim or p.shape[:1] != labels.shape[:1] or labels.size != labels.shape[0] or p.ndim > 2:
         raise ValueError(f"probabilities and y must be (m,) or (m, k), and (m,), got {p.shape} and {labels.shape}")
-    if p.size == p.shape[0]:
-        p, column = p.reshape(-1), class_numbers(labels.reshape(-1), 2)
+    binary = p.size == p.shape[0]
+    p = p.reshape(-1) if binary else p
+    column = class_numbers(labels.reshape(-1), 2 if binary else p.shape[1])
+    return _log_loss(p, column, None if weight is None else relative(weight))
+
+
+@jax.jit
+def _log_loss(p: Array, column: Array, ratios: Any) -> Array:
+    if p.ndim == 1:
         # For a label that is not a class, the logarithm of a negative number, which is NaN.
         of_label = jnp.where(column == 1, p, jnp.where(column == 0, 1 - p, -1))
     else:
         # An index past the end gives NaN.
-        column = class_numbers(labels.reshape(-1), p.shape[1])
         of_label = jnp.take_along_axis(p, column[:, None], axis=1, mode="fill")[:, 0]
-    return -jnp.log(of_label).mean() if weight is None else weighted_mean(-jnp.log(of_label), weight)
+    return -jnp.log(of_label).mean() if ratios is None else weighted_mean(-jnp.log(of_label), ratios)
 
 
 @checked(classes=Count())
@@ -163,9 +170,13 @@ def class_scores(predicted: ArrayLike, y: ArrayLike, classes: int, weight: Array
     # Of relative weights, whose sums neither overflow nor vanish.
     ratios = None if weight is None else relative(as_weight(weight, predicted))
     counts = confusion_matrix(predicted, y, classes, ratios).astype(jnp.result_type(float))
+    return ClassScores(*_precision_recall_f1(counts), support)
+
+
+@jax.jit
+def _precision_recall_f1(counts: Array) -> list[Array]:
     right, found, there = jnp.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
-    precision, recall, f1 = (
+    return [
         jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1), 0)
         for part, whole in ((right, found), (right, there), (2 * right, found + there))
-    )
-    return ClassScores(precision, recall, f1, support)
+    ]

@@ -1,4 +1,7 @@
-"""Validate and convert the predictions, labels and weights of metrics."""
+"""Validate and convert the predictions, labels and weights of metrics.
+
+What is computed from them is compiled as a whole: outside a compiled program, each operation by itself would be one.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -45,14 +48,22 @@ def as_probabilities(p: Any, weight: Any = None) -> Array:
 
 def class_numbers(labels: Any, classes: int) -> Array:
     """Convert labels (m,) to int32; any other than 0 to classes-1, such as 0.5 or 2**32, becomes `classes`."""
-    xp = jnp if isinstance(labels, jax.Array) else np
+    if isinstance(labels, jax.Array):
+        return _numbers_on_device(labels, classes)
+    return jnp.asarray(_numbers(np, labels, classes))
+
+
+def _numbers(xp: Any, labels: Any, classes: int) -> Any:
     if labels.dtype.itemsize < 4 and not jnp.issubdtype(labels.dtype, jnp.floating):
         labels = labels.astype(xp.int32)  # bytes cannot be compared with 256
     is_class = (labels >= 0) & (labels < classes)
     if jnp.issubdtype(labels.dtype, jnp.floating):
         is_class &= labels == xp.floor(labels)
     number = xp.where(is_class, labels, xp.zeros_like(labels)).astype(xp.int32)
-    return jnp.asarray(xp.where(is_class, number, xp.full_like(number, classes)))
+    return xp.where(is_class, number, xp.full_like(number, classes))
+
+
+_numbers_on_device = jax.jit(partial(_numbers, jnp), static_argnums=1)
 
 
 def computed_whole(function: Callable[..., T]) -> Callable[..., T]:
@@ -62,12 +73,15 @@ def computed_whole(function: Callable[..., T]) -> Callable[..., T]:
 
 def sums_at(shape: tuple[int, ...], index: tuple[Array, ...], weight: Any) -> Array:
     """Sum the weights (m,) of the examples at each index of `shape`, or count if `None`; skip indices outside."""
-    return computed_whole(partial(_sums_at, shape))(index, weight)
+    return computed_whole(partial(_counts_at if weight is None else _sums_at, shape))(index, weight)
+
+
+@partial(jax.jit, static_argnums=0)
+def _counts_at(shape: tuple[int, ...], index: tuple[Array, ...], _: None) -> Array:
+    return jnp.zeros(shape, jnp.int32).at[index].add(1, mode="drop")
 
 
 def _sums_at(shape: tuple[int, ...], index: tuple[Array, ...], weight: Any) -> Array:
-    if weight is None:
-        return jnp.zeros(shape, jnp.int32).at[index].add(1, mode="drop")
     ratios, dtype = relative(weight), jnp.result_type(float)
     sums = jnp.zeros(shape, ratios.dtype).at[index].add(ratios, mode="drop").astype(dtype)
     with np.errstate(over="ignore"):
@@ -138,8 +152,13 @@ def _in_int32(labels: Any) -> tuple[Array, Array]:
 
 def share_of(hits: Array, weight: Any) -> Array:
     """Compute the weighted fraction of hits (m, k)."""
+    return _share(hits, None if weight is None else relative(weight))
+
+
+@jax.jit
+def _share(hits: Array, ratios: Any) -> Array:
     dtype = jnp.result_type(float)
-    weight = jnp.ones(hits.shape[0], dtype) if weight is None else relative(weight).astype(dtype)
+    weight = jnp.ones(hits.shape[0], dtype) if ratios is None else ratios.astype(dtype)
     hit, total = (hits.sum(axis=1).astype(dtype) * weight).sum(), weight.sum() * hits.shape[1]
     # XLA may divide by multiplying with a rounded reciprocal, and 41 of 41 would be 0.99999994.
     return jnp.where((hit == total) & (total > 0), 1, hit / total)

@@ -1,6 +1,7 @@
 """How well scores rank examples and classes: areas under curves, and top-k accuracy; also inside compiled programs."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -136,35 +137,39 @@ def top_k_accuracy(scores: ArrayLike, y: ArrayLike, k: int = 5, weight: ArrayLik
     weight = as_weight(weight, scores)
     scores, y = _scores(scores, y, classes=True)
 
-    def compute(scores: Array, y: Array, weight: Any) -> Array:
-        label = class_numbers(y, scores.shape[1])
-        own = jnp.take_along_axis(scores, label[:, None], axis=1, mode="fill")
-        before = (scores > own) | (scores == own) & (jnp.arange(scores.shape[1])[None] < label[:, None])
-        right = (before.sum(axis=1) < k).astype(scores.dtype)
-        right = jnp.where(jnp.isnan(own[:, 0]) | jnp.isnan(scores).any(axis=1), jnp.nan, right)
-        return right.mean() if weight is None else weighted_mean(right, weight)
+    label = class_numbers(y, scores.shape[1])
+    return computed_whole(partial(_share_in_top, k))(scores, label, None if weight is None else relative(weight))
 
-    return computed_whole(compute)(scores, y, weight)
+
+@partial(jax.jit, static_argnums=0)
+def _share_in_top(k: int, scores: Array, label: Array, ratios: Any) -> Array:
+    own = jnp.take_along_axis(scores, label[:, None], axis=1, mode="fill")
+    before = (scores > own) | (scores == own) & (jnp.arange(scores.shape[1])[None] < label[:, None])
+    right = (before.sum(axis=1) < k).astype(scores.dtype)
+    right = jnp.where(jnp.isnan(own[:, 0]) | jnp.isnan(scores).any(axis=1), jnp.nan, right)
+    return right.mean() if ratios is None else weighted_mean(right, ratios)
 
 
 def _of_classes(area: Callable[[Array, Array, Array], Array], scores: Any, y: Any, weight: Any) -> Array:
     """Return the area for class 1, or the mean over the classes, each against all others."""
     weight = as_weight(weight, scores)
     scores, y = _scores(scores, y)
+    label = class_numbers(y, max(2, scores.shape[1]))
+    return computed_whole(partial(_areas, area))(scores, label, None if weight is None else relative(weight))
 
-    def compute(scores: Array, y: Array, weight: Any) -> Array:
-        ratios = jnp.ones(y.shape, scores.dtype) if weight is None else relative(weight).astype(scores.dtype)
-        scores = jnp.where(ratios[:, None] == 0, 0, scores)
-        if scores.shape[1] == 2:
-            scores = _ranks_of_class_1(scores, ratios > 0)[:, None]
-        classes = max(2, scores.shape[1])
-        label = class_numbers(y, classes)
-        of_class = jnp.arange(classes)[classes - scores.shape[1] :]
-        areas = jax.vmap(lambda s, c: area(s, label == c, ratios), (1, 0))(scores, of_class)
-        valid = ((label < classes) | (ratios == 0)).all() & ~jnp.isnan(scores).any()
-        return jnp.where(valid, jnp.minimum(areas.mean(), 1), jnp.nan)
 
-    return computed_whole(compute)(scores, y, weight)
+@partial(jax.jit, static_argnums=0)
+def _areas(area: Callable[[Array, Array, Array], Array], scores: Array, label: Array, ratios: Any) -> Array:
+    """Return the mean of the areas of the classes; NaN if a score is, or a label is not a class."""
+    ratios = jnp.ones(label.shape, scores.dtype) if ratios is None else ratios.astype(scores.dtype)
+    classes = max(2, scores.shape[1])
+    scores = jnp.where(ratios[:, None] == 0, 0, scores)
+    if scores.shape[1] == 2:
+        scores = _ranks_of_class_1(scores, ratios > 0)[:, None]
+    of_class = jnp.arange(classes)[classes - scores.shape[1] :]
+    areas = jax.vmap(lambda s, c: area(s, label == c, ratios), (1, 0))(scores, of_class)
+    valid = ((label < classes) | (ratios == 0)).all() & ~jnp.isnan(scores).any()
+    return jnp.where(valid, jnp.minimum(areas.mean(), 1), jnp.nan)
 
 
 def _ranks_of_class_1(scores: Array, counted: Array) -> Array:

@@ -58,13 +58,15 @@ def r_squared(predicted: ArrayLike, y: ArrayLike, weight: ArrayLike | None = Non
     return computed_whole(_r_squared)(*_errors(predicted, y, weight))
 
 
-def _mean_absolute_error(error: Array, y: Array, weight: Any) -> Array:
+@jax.jit
+def _mean_absolute_error(error: Array, y: Array, ratios: Any) -> Array:
     errors = jnp.abs(error).mean(axis=1)
-    return errors.mean() if weight is None else weighted_mean(errors, weight)
+    return errors.mean() if ratios is None else weighted_mean(errors, ratios)
 
 
-def _r_squared(error: Array, y: Array, weight: Any) -> Array:
-    ratios = jnp.ones(y.shape[0], y.dtype) if weight is None else relative(weight).astype(y.dtype)
+@jax.jit
+def _r_squared(error: Array, y: Array, ratios: Any) -> Array:
+    ratios = jnp.ones(y.shape[0], y.dtype) if ratios is None else ratios.astype(y.dtype)
     w = ratios[:, None]
     error, y = (jnp.where(w == 0, 0, values) for values in (error, y))
     # In units of the largest number, so that no square overflows or vanishes.
@@ -89,11 +91,12 @@ def _or_one(a: Array) -> Array:
 
 
 def _errors(predicted: Any, y: Any, weight: Any) -> tuple[Array, Array, Any]:
-    """Return predicted - y and y as floats (m, k), and the weights.
+    """Return predicted - y and y as floats (m, k), and the weights relative to the largest.
 
     Of NumPy's arrays the difference, and that of y from one of its values, are computed in float64 first.
     """
     weight = as_weight(weight, predicted)
+    ratios = None if weight is None else relative(weight)
     as_floats = floats(predicted, "predicted"), floats(y, "y")
     columns = [a[:, None] if a.ndim == 1 else a for a in as_floats]
     if columns[0].shape != columns[1].shape or columns[0].ndim != 2 or not np.size(columns[0]):
@@ -102,7 +105,7 @@ def _errors(predicted: Any, y: Any, weight: Any) -> tuple[Array, Array, Any]:
     dtype = jnp.promote_types(jnp.promote_types(*(a.dtype for a in as_floats)), jnp.float32)
     if any(isinstance(a, jax.Array) for a in (predicted, y)):
         predicted, y = (a.astype(dtype) for a in columns)
-        return predicted - y, y, weight
+        return predicted - y, y, ratios
     predicted, y = (np.asarray(a, np.float64).reshape(columns[0].shape) for a in (predicted, y))
     counted = 0 if weight is None else int(np.argmax(np.asarray(weight) > 0))
-    return jnp.asarray(predicted - y, dtype), jnp.asarray(y - y[counted], dtype), weight
+    return jnp.asarray(predicted - y, dtype), jnp.asarray(y - y[counted], dtype), ratios
