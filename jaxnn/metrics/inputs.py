@@ -120,7 +120,7 @@ def are_right(predicted: Any, y: Any, weight: Any) -> tuple[Array, Any]:
             f"predicted and y must be labels of one shape, (m,) or (m, k), got {predicted.shape} and {y.shape}: "
             "model.predict(params, x) returns labels"
         )
-    return jnp.asarray(_equal(predicted, y)).reshape(predicted.shape[0], -1), weight
+    return jnp.asarray(_equal(predicted, y).reshape(predicted.shape[0], -1)), weight
 
 
 def _equal(a: Any, b: Any) -> Any:
