@@ -98,6 +98,11 @@ def expected_calibration_error(
     et al., 2017, equation 3.
     """
     mass, confidences, rights, _ = _binned(probabilities, y, bins, as_weight(weight, probabilities))
+    return _mean_gap(mass, confidences, rights)
+
+
+@jax.jit
+def _mean_gap(mass: Array, confidences: Array, rights: Array) -> Array:
     return jnp.abs(rights - confidences).sum() / mass.sum()
 
 
@@ -108,7 +113,13 @@ def _binned(probabilities: Any, y: Any, bins: int, weight: Any) -> tuple[Array, 
 
 
 @partial(jax.jit, static_argnums=0)
-def _sums_by_bin(bins: int, confidence: Array, right: Array, ratios: Any) -> tuple[Array, Array, Array, Array]:
+def _sums_by_bin(bins: int, p: Array, number: Array, ratios: Any) -> tuple[Array, Array, Array, Array]:
+    if p.size == p.shape[0]:
+        confidence, right, classes = p.reshape(-1), number == 1, 2
+    else:
+        confidence, right, classes = p.max(axis=1), number == p.argmax(axis=1).astype(jnp.int32), p.shape[1]
+    # 0/0 if a label is not a class.
+    right = right.astype(p.dtype) / (number < classes).astype(p.dtype)
     edges = jnp.asarray(np.linspace(0, 1, bins + 1)[1:-1], confidence.dtype)
     bin_of = jnp.searchsorted(edges, confidence, side="left")
     ratios = jnp.ones_like(confidence) if ratios is None else ratios.astype(confidence.dtype)
@@ -121,17 +132,10 @@ def _sums_by_bin(bins: int, confidence: Array, right: Array, ratios: Any) -> tup
 
 
 def _predictions(probabilities: Any, y: Any, weight: Any) -> tuple[Array, Array]:
-    """Return the probability of each example's predicted class, (m,), and 1 if it is right, else 0, (m,)."""
+    """Return the probabilities, (m,) or (m, k), in float32 or wider, and the class numbers, (m,)."""
     p, y = as_probabilities(probabilities, weight), as_numbers("y", y)
     if p.ndim not in (1, 2) or p.size == 0 or y.shape not in {p.shape[:1], (*p.shape[:1], 1)}:
         raise ValueError(f"probabilities and y must be (m,) or (m, k), and (m,), got {p.shape} and {y.shape}")
     # In half precision, sums over many examples would lose the small terms.
     p = p.astype(jnp.promote_types(p.dtype, jnp.float32))
-    classes = 2 if p.size == p.shape[0] else p.shape[1]
-    number = class_numbers(y.reshape(-1), classes)
-    if p.size == p.shape[0]:
-        confidence, right = p.reshape(-1), number == 1
-    else:
-        confidence, right = p.max(axis=1), number == p.argmax(axis=1).astype(jnp.int32)
-    # 0/0 if a label is not a class.
-    return confidence, right.astype(p.dtype) / (number < classes).astype(p.dtype)
+    return p, class_numbers(y.reshape(-1), 2 if p.size == p.shape[0] else p.shape[1])
