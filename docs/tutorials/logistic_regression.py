@@ -70,7 +70,7 @@ def vectorized(w, b, x, y):
 
 few = np.asarray(x_train[:50], float), train.y[:50], np.asarray(0.1 * x_train[60], float)
 a, c, v = (f(few[2], 0.3, *few[:2]) for f in (two_loops, one_loop, vectorized))
-print("largest difference:", max(float(np.abs(a[0] - c[0]).max()), float(np.abs(a[0] - v[0]).max())) < 1e-6)
+print("largest difference below 1e-6:", max(float(np.abs(a[0] - c[0]).max()), float(np.abs(a[0] - v[0]).max())) < 1e-6)
 
 # %% [markdown]
 # Is it the gradient of the cost at all? The checker compares it with automatic differentiation, difference quotients

@@ -38,7 +38,8 @@ print({name: round(float(curve[-1]), 4) for name, curve in fit.curves.items() if
 # ## Bias or variance?
 #
 # `analyze_errors` derives from the errors, and from how many examples they were measured on, what is found and what
-# chance explains.
+# chance explains. Bias is the distance of the training error from the best possible one, here 0, and variance that of
+# the dev error from the training error. Each is found if it is more than chance, even if it is small.
 
 # %%
 errors = {

@@ -12,6 +12,7 @@ from experiments.interchange.names import Contents
 from experiments.interchange.onnx_operators import FIRST, LAST, OPERATORS, VECTOR, Operation
 from experiments.networks.spec import LayersSpec
 from experiments.readers.errors import InvalidFileError, check_file
+from experiments.readers.packages import install_command
 from experiments.readers.safetensors import MOST_BYTES
 
 _MOST_NUMBERS = MOST_BYTES // 4
@@ -30,9 +31,7 @@ def package() -> ModuleType:
         import onnx.helper
         import onnx.numpy_helper
     except ImportError as error:
-        raise ValueError(
-            f'onnx files need the package onnx ({error}): pip install onnx, or jaxnn with ".[onnx]"'
-        ) from None
+        raise ValueError(f"onnx files need the package onnx ({error}): {install_command('onnx')}") from None
     return onnx
 
 

@@ -26,6 +26,7 @@ from experiments.readers.csv_file import (
     names_of,
 )
 from experiments.readers.errors import InvalidFileError, check_file
+from experiments.readers.packages import install_command
 
 PARQUET, EXCEL = ".parquet", ".xlsx"
 MOST_BYTES = 2**28
@@ -53,10 +54,9 @@ def read_typed_table(path: Path, layout: Layout) -> Table:
     except InvalidFileError:
         raise
     except ImportError as error:
-        raise InvalidFileError(
-            f"{path} needs pandas with {'pyarrow' if read is _read_parquet else 'openpyxl'} ({error}): pip install "
-            '"jaxnn[tables]", or save the table as CSV'
-        ) from None
+        beside = "pyarrow" if read is _read_parquet else "openpyxl"
+        fix = f"{install_command('pandas', beside)}, or save the table as CSV"
+        raise InvalidFileError(f"{path} needs pandas with {beside} ({error}): {fix}") from None
     except OSError as error:
         if error.errno is not None:
             raise

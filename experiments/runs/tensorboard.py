@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from experiments.readers.packages import install_command
 from experiments.runs.metrics_log import parse_line
 
 _SECONDS_TO_DISK = 5
@@ -14,9 +15,7 @@ def check_installed() -> None:
     try:
         import tensorboardX  # noqa: F401
     except ImportError as error:
-        raise ValueError(
-            f'--tensorboard needs tensorboardX ({error}): pip install tensorboardX, or jaxnn with ".[tensorboard]"'
-        ) from None
+        raise ValueError(f"--tensorboard needs tensorboardX ({error}): {install_command('tensorboardX')}") from None
 
 
 class EventFile:

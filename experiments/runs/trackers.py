@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from experiments.readers.packages import install_command
 from experiments.runs.metrics_log import MetricsLine, parse_line
 from experiments.runs.processes import AgreedError
 
@@ -90,7 +91,7 @@ def find_tracker(name: str) -> Tracker:
         try:
             importlib.import_module(package)
         except ImportError as error:
-            raise ValueError(f"--track {name} needs {package} ({error}): pip install {package}") from None
+            raise ValueError(f"--track {name} needs {package} ({error}): {install_command(package)}") from None
         return tracker
     module, _, function = name.partition(":")
     if not module or not function:

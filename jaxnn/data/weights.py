@@ -89,7 +89,7 @@ def in_range(weight: Any, normalizer: Any = None, dtype: Any = jnp.float32) -> t
     return _in_range(weight, normalizer, dtype)
 
 
-# A program of its own outside of one, where each of its operations would be; inside of one it changes nothing.
+# Compiled as one program where it is called outside of one; inside of one nothing changes.
 @partial(jax.jit, static_argnums=2, inline=True)
 def _in_range(weight: Array, normalizer: Any, dtype: Any) -> tuple[Array, Any]:
     weight = weight.astype(dtype)

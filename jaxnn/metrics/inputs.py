@@ -1,6 +1,6 @@
 """Validate and convert the predictions, labels and weights of metrics.
 
-What is computed from them is compiled as a whole: outside a compiled program, each operation by itself would be one.
+What is computed from them is compiled as a whole: outside a compiled program, JAX would compile each operation alone.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Plots of trainings, predictions and weights on matplotlib's axes, in scikit-learn's Display convention.
 
 A display holds the numbers: `from_...` computes them and draws, `plot` draws again. `figure_` and `ax_` (or `axes_`)
-are matplotlib's, to change and to save. It needs matplotlib: `pip install 'jaxnn[plots]'`.
+are matplotlib's, to change and to save. It needs matplotlib: `pip install ".[plots]"` from a checkout.
 """
 
 from jaxnn.plots.boundaries import BoundaryDisplay

@@ -1,6 +1,6 @@
 """Estimators in scikit-learn's interface, and a search over hyperparameters that trains all candidates together.
 
-It needs scikit-learn, `pip install "jaxnn[sklearn]"`, and is imported only where it is used:
+It needs scikit-learn, `pip install scikit-learn`, and is imported only where it is used:
 `from jaxnn.sklearn import MLPClassifier`.
 """
 
@@ -12,6 +12,6 @@ try:
 except ModuleNotFoundError as error:
     if not (error.name or "").startswith("sklearn"):
         raise
-    raise ImportError('scikit-learn is not installed: pip install "jaxnn[sklearn]"') from None
+    raise ImportError("scikit-learn is not installed: pip install scikit-learn") from None
 
 __all__ = ["LogisticRegression", "MLPClassifier", "MLPRegressor", "PopulationSearchCV"]

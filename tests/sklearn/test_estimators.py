@@ -47,7 +47,7 @@ print(jaxnn.sklearn.MLPClassifier(max_iter=3))
 
 def test_scikit_learn_is_imported_when_it_is_needed():
     done = subprocess.run([sys.executable, "-c", IMPORTS], cwd=ROOT, capture_output=True, text=True, check=True)
-    install = 'scikit-learn is not installed: pip install "jaxnn[sklearn]"'
+    install = "scikit-learn is not installed: pip install scikit-learn"
     assert done.stdout.splitlines() == [install, "MLPClassifier(max_iter=3)"]
 
 

@@ -107,7 +107,7 @@ def test_a_missing_package_is_named_with_the_extra(tmp_path, monkeypatch, name, 
         pass
     for module in ("pyarrow", "pyarrow.parquet", "openpyxl", "pandas"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InvalidFileError, match=rf'needs pandas with {package} .*pip install "jaxnn\[tables\]"'):
+    with pytest.raises(InvalidFileError, match=rf"needs pandas with {package} .* -m pip install pandas {package}, or"):
         read_typed_table(tmp_path / name, DEFAULT_LAYOUT)
 
 
