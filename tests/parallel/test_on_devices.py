@@ -17,8 +17,9 @@ FILES = [
 
 
 def run(*arguments):
-    """Run files in a process with four devices."""
-    env = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES}"}
+    """Run files in a process with four devices, without XLA's optimizations: each program runs once or twice."""
+    devices = f"--xla_force_host_platform_device_count={DEVICES}"
+    env = os.environ | {"XLA_FLAGS": devices, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     for variable in [variable for variable in env if variable.startswith("PYTEST_")]:
         del env[variable]
     argv = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *arguments]
