@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 import jaxnn
-from jaxnn.models.feedforward import OUTPUTS
 from jaxnn.models.model import shapes_of_params
+from jaxnn.models.outputs import OUTPUTS
 from jaxnn.nn.shapes import is_sizes, simplified, structs
 from jaxnn.typing import Initializer, Shape, Shapes
 

@@ -20,8 +20,8 @@ from experiments.readers.errors import InvalidFileError, path_inside
 from experiments.readers.safetensors import read_metadata
 from experiments.readers.suggestions import EXPECTED_RUN, suggest_run
 from experiments.runs.folder import UNFINISHED
-from jaxnn.models.feedforward import OUTPUTS
 from jaxnn.models.model import shapes_of_params
+from jaxnn.models.outputs import OUTPUTS
 from jaxnn.models.storage import Saved, encoded
 from jaxnn.nn.activations import ACTIVATIONS
 

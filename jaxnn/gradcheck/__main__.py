@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report_on(options: argparse.Namespace) -> gradcheck.Report:
     Count(0).check("--seed", options.seed)
-    target = find("MODULE:NAME", options.target)
+    target = _made(find("MODULE:NAME", options.target))
     if not callable(target) and not isinstance(target, Layer | Loss):
         raise ValueError(f"{options.target} must be a function, Layer or Loss, got a {type(target).__name__}")
     # JAX has no float64 arrays, unless they are enabled.
@@ -120,6 +120,21 @@ def _report_on(options: argparse.Namespace) -> gradcheck.Report:
         if isinstance(target, Layer | Loss):
             return _on_component(target, options)
         return _on_function(target, options)
+
+
+def _made(target: Any) -> Any:
+    """Return what a factory of a layer or a loss makes, if it needs no argument; else the target itself."""
+    parameters = parameters_of(target) if inspect.isfunction(target) else None
+    if parameters is None or any(p.default is p.empty and p.kind not in _ANY_NUMBER for p in parameters):
+        return target
+    try:
+        made = target()
+    except Exception:  # of a function to check, whose arguments are optional
+        return target
+    return made if isinstance(made, Layer | Loss) else target
+
+
+_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _on_component(target: Layer | Loss, options: argparse.Namespace) -> gradcheck.Report:
@@ -171,9 +186,9 @@ def _check_number(
     if Function(*map(str, range(len(args)))).accepts(target):
         return
     stated = "--shape must be given once" if options.shape else "--args must hold one value"
-    names = ", ".join(p.name if p.default is p.empty else f"{p.name} (optional)" for p in parameters)
+    names = "".join(f"{p.name}{'' if p.default is p.empty else ' (optional)'}, " for p in parameters)
     got = f"got {len(args)}" + (f": {' '.join(options.shape)}" if options.shape else "")
-    raise ValueError(f"{stated} for each of the {len(parameters)} arguments of {options.target}, {names}, {got}")
+    raise ValueError(f"{stated} for each of the {len(parameters)} arguments of {options.target}, {names}{got}")
 
 
 def _inside(domain: Any, args: tuple[Any, ...], names: list[str]) -> tuple[Any, ...]:

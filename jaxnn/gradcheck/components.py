@@ -26,9 +26,10 @@ from jaxnn.gradcheck.options import Kinks, make_options
 from jaxnn.gradcheck.problem import as_gradcheck_error, make_problem
 from jaxnn.gradcheck.promises import ROWS, cotangent_of, weight_rows, whole_number_rows
 from jaxnn.gradcheck.report import Report
+from jaxnn.gradcheck.wrong_parts import line_of_wrong_part
 from jaxnn.losses.loss import Loss
 from jaxnn.losses.terms import beside_terms
-from jaxnn.nn.boundaries import call_forward
+from jaxnn.nn.boundaries import call_forward, run_init
 from jaxnn.nn.freezing import frozen
 from jaxnn.nn.from_functions import layer_from
 from jaxnn.nn.layer import LAYER, Layer
@@ -92,7 +93,7 @@ def layer(
     """
     rng = np.random.default_rng(seed)
     in_shape = _SHAPE.check("in_shape", shapes_of(x) if in_shape is None and x is not None else in_shape)
-    like = jax.eval_shape(lambda: layer.init(jax.random.key(0), simplified(in_shape))[0])
+    like = jax.eval_shape(lambda: run_init(layer, jax.random.key(0), simplified(in_shape))[0])
     params = jax.tree.map(lambda leaf: (rng.normal(size=leaf.shape) / 2).astype(leaf.dtype), like)
     if x is None:
         x = jax.tree.map(lambda a: _drawn(rng, (m, *a.shape), a.dtype), structs(in_shape))
@@ -121,7 +122,8 @@ def layer(
         if report and layer.across:
             report = check(weighted=True)
         if not report:
-            return report
+            line = line_of_wrong_part(layer, params, x, key, seed)
+            return replace(report, line=line) if line else report
 
     def forward(x, rows):
         return call_forward(layer, params, x, key, rows)

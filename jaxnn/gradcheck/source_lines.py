@@ -58,7 +58,7 @@ def _line_of_gradient(
             traced = jax.make_jaxpr(lambda leaves, dy: flat.gradients(backward, leaves, dy))(leaves, cotangents)
         except Exception:  # the backward looks at values
             return None
-    return _line_of(traced.jaxpr, traced.jaxpr.outvars[k])
+    return line_of(traced.jaxpr, traced.jaxpr.outvars[k])
 
 
 def _backward_of_rule(ruled: Any) -> Callable[..., Any] | None:
@@ -83,7 +83,7 @@ def _backward_of_rule(ruled: Any) -> Callable[..., Any] | None:
     return backward
 
 
-def _line_of(jaxpr: Any, variable: Any) -> str | None:
+def line_of(jaxpr: Any, variable: Any) -> str | None:
     """Return the line of the nearest equation before a variable that the user's code makes, breadth first."""
     producers = {v: equation for equation in jaxpr.eqns for v in equation.outvars}
     queue, seen, last = [variable], set(), None
@@ -105,7 +105,7 @@ def _inner_line(equation: Any, variable: Any) -> str | None:
     inner = inner_jaxprs(equation) if equation.primitive.name in CALLS else []
     if not inner or is_part_of_jax(equation):
         return None
-    return _line_of(inner[0], inner[0].outvars[equation.outvars.index(variable)])
+    return line_of(inner[0], inner[0].outvars[equation.outvars.index(variable)])
 
 
 def _own_line(equation: Any) -> str | None:

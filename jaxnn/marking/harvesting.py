@@ -55,7 +55,7 @@ def _run(closed: Any, inputs: Sequence[Any], outer: Place, measure: Any) -> tupl
     marks: Marks = []
 
     def outputs_of(equation, operands):
-        place = _place(equation, outer)
+        place = place_of(equation, outer)
         if equation.primitive is MARK:
             if _RECOMPUTED not in place:
                 marks.append(Mark(**equation.params, place=place, measured=measure(jnp.asarray(operands[0]))))
@@ -70,7 +70,8 @@ def _run(closed: Any, inputs: Sequence[Any], outer: Place, measure: Any) -> tupl
     return interpret(closed.jaxpr, closed.consts, inputs, outputs_of), marks
 
 
-def _place(equation: Any, outer: Place) -> Place:
+def place_of(equation: Any, outer: Place) -> Place:
+    """Return the scopes around an equation, of which the `outer` ones are around its jaxpr."""
     scopes = scopes_of(equation)
     half = len(scopes) // 2
     # JAX transposes `jax.checkpoint` in its scopes, and so they are named twice.

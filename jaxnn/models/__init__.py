@@ -2,8 +2,9 @@
 
 from jaxnn.models.arrays import params_from_arrays, params_to_arrays
 from jaxnn.models.convolutional import lenet, resnet
-from jaxnn.models.feedforward import OutputName, logistic_regression, mlp
+from jaxnn.models.feedforward import logistic_regression, mlp
 from jaxnn.models.model import Model
+from jaxnn.models.outputs import OutputName, model_from
 from jaxnn.models.storage import Saved, load, save
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "load",
     "logistic_regression",
     "mlp",
+    "model_from",
     "params_from_arrays",
     "params_to_arrays",
     "resnet",

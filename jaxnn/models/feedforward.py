@@ -2,25 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
 from jax.core import Tracer
 
 from jaxnn.constraints import Count, Flag, Instance, ListOf, OneOf, checked
-from jaxnn.losses.binary import sigmoid_cross_entropy
-from jaxnn.losses.categorical import softmax_cross_entropy
-from jaxnn.losses.loss import Loss
-from jaxnn.losses.regression import squared_error
-from jaxnn.models.model import (
-    Model,
-    class_of_logits,
-    class_probabilities,
-    labels_of_logits,
-    probabilities_of_logits,
-    unchanged,
-)
+from jaxnn.models.model import Model
+from jaxnn.models.outputs import OUTPUTS, OutputName
 from jaxnn.nn.activations import ACTIVATIONS, ActivationName
 from jaxnn.nn.composition import chain
 from jaxnn.nn.initializers import InitializerName
@@ -29,17 +19,8 @@ from jaxnn.nn.linear import dense
 from jaxnn.nn.rectifiers import relu
 from jaxnn.nn.repetition import chain_with_scans
 from jaxnn.nn.stochastic import RATE, dropout
-from jaxnn.typing import Array, Initializer, Scalar
+from jaxnn.typing import Initializer, Scalar
 from jaxnn.validation import described, is_constant, is_number
-
-OutputName = Literal["binary", "softmax", "linear", "relu"]
-
-OUTPUTS: dict[OutputName, tuple[Loss, Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "binary": (sigmoid_cross_entropy(), probabilities_of_logits, labels_of_logits),
-    "softmax": (softmax_cross_entropy(), class_probabilities, class_of_logits),
-    "linear": (squared_error(), unchanged, unchanged),
-    "relu": (squared_error(), unchanged, unchanged),
-}
 
 SIZES = ListOf(Count(), "two or more whole numbers of at least 1, (n_0, ..., n_L)", least=2)
 

@@ -14,6 +14,7 @@ from jaxnn.constraints import ArrayTree, ParamsTree, RandomKey, checked
 from jaxnn.factories.decorator import factory_made
 from jaxnn.factories.representation import shown
 from jaxnn.losses.loss import Loss
+from jaxnn.nn.boundaries import run_init
 from jaxnn.nn.layer import Layer
 from jaxnn.nn.shapes import from_hashable, hashable
 from jaxnn.nn.summaries import summary
@@ -111,7 +112,7 @@ def _init_program(network: Layer, shape: Any) -> Callable[[Key], Params]:
 
 def shapes_of_params(network: Layer, in_shape: Shapes) -> Params:
     """Return the shapes and dtypes of a network's params without computing them."""
-    return jax.eval_shape(lambda: network.init(jax.random.key(0), in_shape)[0])
+    return jax.eval_shape(lambda: run_init(network, jax.random.key(0), in_shape)[0])
 
 
 def probabilities_of_logits(z: Array) -> Array:

@@ -280,7 +280,10 @@ def _check(saved: Saved) -> None:
     names = saved.class_names
     if not isinstance(saved.model, Model):
         if names is not None or saved.standardizer is not None:
-            raise ValueError("class_names and standardizer must be None for a Layer, whose outputs have no meaning")
+            raise ValueError(
+                "class_names and standardizer must be None for a Layer, whose outputs have no meaning: save "
+                "jaxnn.models.model_from(network, in_shape, output)"
+            )
         return
     _check_standardizer(saved.standardizer, saved.model.in_shape)
     outputs, labels = _shapes_of_outputs(saved)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxnn.constraints import Constraint, Nothing, RandomKey, checked
 from jaxnn.factories.representation import in_few_words
 from jaxnn.marking.places import entry
-from jaxnn.nn.boundaries import call_forward, run_backward, run_forward, run_infer
+from jaxnn.nn.boundaries import call_forward, run_backward, run_forward, run_infer, run_init
 from jaxnn.nn.layer import WITH_CARRY, Carried, Infer, Layer, observe_nothing, observes
 from jaxnn.nn.shapes import structs
 from jaxnn.typing import Key, Params, PyTree, Shapes
@@ -271,7 +271,7 @@ def check_kept(name: str, what: str, given: Any, returned: Any, fix: str = "") -
 
 def init_same_shape(name: str, layer: Layer, key: Key, in_shape: Shapes) -> Params:
     """Initialize a layer that keeps the shape of an example; raise ValueError if it does not."""
-    params, out_shape = layer.init(key, in_shape)
+    params, out_shape = run_init(layer, key, in_shape)
     before, after = (jax.tree.map(lambda a: a.shape, structs(shape)) for shape in (in_shape, out_shape))
     check_kept(name, "the shape", before, after, ": add a dense layer that restores the shape")
     return params

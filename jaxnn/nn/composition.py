@@ -14,6 +14,7 @@ from jaxnn.constraints import Each, ExampleTree, RandomKey, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.marking.places import RESIDUAL
 from jaxnn.nn.activations import sigmoid, tanh
+from jaxnn.nn.boundaries import run_init
 from jaxnn.nn.combinators import (
     Naming,
     alone,
@@ -150,7 +151,7 @@ def init_all(
     for i, layer in enumerate(layers):
         if times[i] == 1:
             with naming(i):
-                params[i], shape = layer.init(keys[i], shape)
+                params[i], shape = run_init(layer, keys[i], shape)
         else:
             group = layer, hashable(shape)
             if group not in groups:
@@ -182,7 +183,7 @@ def _init_params(layer: Layer, in_shape: Shapes, key: Key) -> Params:
 def _out_shape(layer: Layer, key: Key, in_shape: Shapes) -> Shapes:
     """Return the shape after the layer without drawing its params."""
     shapes = []
-    jax.eval_shape(lambda key: shapes.append(layer.init(key, in_shape)[1]), key)
+    jax.eval_shape(lambda key: shapes.append(run_init(layer, key, in_shape)[1]), key)
     return shapes[0]
 
 

@@ -25,7 +25,10 @@ Evaluate = Callable[..., dict[str, Array]]
 _PREFIX = Constraint("a string", rejects=(None, 3), test=lambda value: isinstance(value, str))
 
 
-@checked(model=Instance(Model, "a Model", "jaxnn.mlp makes one"), prefix=_PREFIX)
+@checked(
+    model=Instance(Model, "a Model", "jaxnn.models.model_from makes one of any network"),
+    prefix=_PREFIX,
+)
 def evaluator(
     model: Model, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None, *, prefix: str = "dev_"
 ) -> Evaluate:

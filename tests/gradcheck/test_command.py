@@ -24,6 +24,10 @@ def ruled(x):
 ruled.defvjp(lambda x: (x * x, x), lambda x, dy: (2 * x * dy,))
 
 
+def nothing():
+    return 0
+
+
 def forgetful(args, dy):
     return (dy * jnp.tanh(args[0]),)
 
@@ -42,6 +46,12 @@ def forgetful(args, dy):
         (["jax.nn", "--shape", "4"], 2, "MODULE:NAME must be like package.module:name, got 'jax.nn'"),
         (["jax.nn:relu"], 2, "--shape must be given once per argument, got none"),
         (["tests.gradcheck.test_command:layer", "--shape", "4,3", "--fast"], 0, "layer: gradient right"),
+        (["jaxnn:tanh", "--shape", "4,3", "--fast"], 0, "layer: gradient right"),  # makes a layer
+        (
+            ["tests.gradcheck.test_command:nothing", "--shape", "4"],
+            2,
+            "arguments of tests.gradcheck.test_command:nothing, got",
+        ),
         (["tests.gradcheck.test_command:layer", "--shape", "()"], 2, "must be one shape, batch first, for a layer"),
         (["tests.gradcheck.test_command:layer", "--shape", "4,3", "--shape", "4"], 2, "for a layer, got 4,3 4"),
         (["tests.gradcheck.test_command:loss", "--shape", "4"], 2, "--shape must be given twice for a loss"),

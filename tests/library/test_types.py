@@ -7,7 +7,7 @@ import pytest
 
 import jaxnn
 from jaxnn.contrib.traced_widths import traced_width_mlp
-from jaxnn.models.feedforward import OUTPUTS
+from jaxnn.models.outputs import OUTPUTS
 from jaxnn.optim.layout import LayoutName
 from jaxnn.optim.optimizers import Coefficients
 from jaxnn.population.fitting import Shuffle

@@ -17,7 +17,7 @@ import jaxnn
 from jaxnn import nn
 from jaxnn.models import load, save
 from jaxnn.models.calls_as_json import network_from_json, network_to_json
-from jaxnn.models.feedforward import OUTPUTS
+from jaxnn.models.outputs import OUTPUTS
 from tests.helpers.saved_files import written
 
 KEY = jax.random.key(0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxnn
+from jaxnn import gradcheck
 from jaxnn.nn.repetition import chain_with_scans
 from tests.helpers.programs import TOLERANCE, compiled, hand, same
 from tests.helpers.registry import LayerCase, normal
@@ -446,3 +447,34 @@ def test_layers_of_functions_without_a_hash():
     np.testing.assert_allclose(
         network.forward(params, jnp.ones((1, 3)))[0], 4 * params[2]["W"].sum(keepdims=True), rtol=1e-6
     )
+
+
+def wrong_layer(**wrong):
+    functions = dict(
+        init=lambda key, in_shape: ((), in_shape),
+        forward=lambda params, x, key=None: (x, ()),
+        backward=lambda params, cache, dy: (params, dy),
+    )
+    return jaxnn.Layer(**(functions | wrong))
+
+
+@pytest.mark.parametrize("use", [lambda layer: gradcheck.layer(layer, (3,)), lambda layer: network_of(layer)])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"init": lambda key, in_shape: {"a": jnp.ones(in_shape)}},
+            r"init of .* must return \(params, out_shape\), got",
+        ),
+        ({"forward": lambda params, x, key=None: x}, r"forward of .* must return \(y, cache\), got"),
+    ],
+)
+def test_a_function_that_returns_no_pair_is_named(wrong, message, use):
+    with pytest.raises(ValueError, match=message):
+        use(wrong_layer(**wrong))
+
+
+def network_of(layer):
+    network = jaxnn.chain(jaxnn.dense(2), layer, jaxnn.dense(3))
+    params, _ = network.init(jax.random.key(0), (3,))
+    return network.forward(params, jnp.ones((2, 3)))

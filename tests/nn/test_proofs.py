@@ -199,7 +199,7 @@ def test_activation_at_kinks_and_saturated(case, dtype, x64):
 
 # Networks made of layers that have cases of their own: checked at the given arguments alone, as all their programs are
 # large, and their layers in every situation.
-OF_LAYERS = """lenet resnet mlp mlp_scanned mlp_dropout logistic_regression transformer_block_causal_lengths
+OF_LAYERS = """lenet resnet mlp mlp_scanned mlp_dropout logistic_regression model_from transformer_block_causal_lengths
     transformer_block_norm_last transformer_block_memory transformer_block_attention_dropout""".split()
 
 
