@@ -1,5 +1,6 @@
 """The pages that scripts/docs makes from the sources, without a build: links, names, formulas, notebooks."""
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 import jaxnn
 from scripts.website import costs, derivations, guides, reference, slips, studies, tutorials
-from scripts.website.docstrings import prose, typeset
+from scripts.website.docstrings import prose, symbols, typeset
 from scripts.website.offline import loaded
 from scripts.website.pages import Page, navigation, repository_links
 from scripts.website.proofs import of_case, of_slip
@@ -71,19 +72,50 @@ def test_each_page_has_a_derivation():
         ("y'_j, e^{z_l}", "y'<sub>j</sub>, e<sup>z<sub>l</sub></sup>"),
         ("W^[l], e^-z", "W<sup>[l]</sup>, e<sup>-z</sup>"),
         ("α_t(s) p_t(s)", "α<sub>t</sub>(s) p<sub>t</sub>(s)"),
-        ("layer_norm of n_heads", "layer&#95;norm of n&#95;heads"),
+        ("e^(S - μ), (1 - ŷ)^(1 - y)", "e<sup>S - μ</sup>, (1 - ŷ)<sup>1 - y</sup>"),
+        ("e^{z_j - (a + b)}, ŷ^y", "e<sup>z<sub>j</sub> - (a + b)</sup>, ŷ<sup>y</sup>"),
+        ("x_π(t), p_high, ȳ_i ℓ_i", "x<sub>π(t)</sub>, p<sub>high</sub>, ȳ<sub>i</sub> ℓ<sub>i</sub>"),
+        ("kept_ij dparams_l", "kept<sub>ij</sub> dparams<sub>l</sub>"),
+        ("batch_norm, in_shape, max_pool", "batch&#95;norm, in&#95;shape, max&#95;pool"),
     ],
 )
 def test_formulas_are_typeset(written, shown):
     assert typeset(written) == shown
 
 
+def test_no_formula_has_an_index_or_an_exponent_that_is_not_typeset():
+    functions = {f for _, group in derivations.entries() for one in group for f in (*one.pair, one.factory) if f}
+    lines = [line for f in functions for line in prose(f).splitlines()]
+    formulas = [line for line in lines if line.startswith('<div class="formula"')]
+    assert len(formulas) > 10
+    assert [line for line in formulas if "&#95;" in line or "^" in line] == []
+    assert [line for line in lines if "^" in re.sub("`[^`]*`", "", line)] == []
+
+
 def test_a_docstring_becomes_prose_with_formulas_and_without_arguments():
     text = prose(jaxnn.functional.group_norm_backward)
     assert text.startswith("Compute dγ = Σ dy x̂, dβ")
-    assert '<div class="formula">dx<sub>j</sub> = ' in text
+    assert "<div><span>dx<sub>j</sub></span><span>= Σ<sub>k</sub> d" in text
     assert "`layer_norm_backward`" in text and "Source: Wu and He" in text
     assert not any(word in text for word in ("Args:", "cotangent of y, (m", "Example:", ">>>"))
+
+
+def test_a_line_of_formulas_is_a_row():
+    """What two blanks separate is in cells; blanks that put a = below another are not."""
+    text = prose(jaxnn.functional.batch_norm_backward)
+    assert "<div><span>∂μ/∂x<sub>i</sub></span><span>= s<sub>i</sub></span></div>" in text
+    assert '<span class="remark">the part through μ is Σ<sub>k</sub> s<sub>k</sub> (x' in text
+
+
+def test_arguments_and_returns_are_a_table():
+    table = symbols(jaxnn.functional.lstm_cell_forward)
+    assert '| <code class="argument">u</code> | W<sub>x</sub> x<sub>t</sub> + b, (m, 4 n). |' in table
+    assert "\n| returns | " in table
+    for name in ("conv", "attention", "dropout"):
+        function = getattr(jaxnn.functional, f"{name}_forward")
+        rows = re.findall(r'class="argument">(\w+)<', symbols(function))
+        assert rows == list(inspect.signature(function).parameters), name
+    assert not symbols(jaxnn.functional.identity_forward)
 
 
 def test_code_is_that_of_the_source_without_docstring():

@@ -31,7 +31,7 @@ print((J(5.0, 3.001, 2.0) - J(5.0, 3.0, 2.0)) / 0.001)
 # %% [markdown]
 # ## The logistic unit
 #
-# 1/(1 + e^-(w₀x₀ + w₁x₁ + w₂)), piece by piece. The derivatives of all pieces multiply to that of σ, a(1 - a).
+# 1/(1 + exp(-(w₀x₀ + w₁x₁ + w₂))), piece by piece. The derivatives of all pieces multiply to that of σ, a(1 - a).
 
 
 # %%

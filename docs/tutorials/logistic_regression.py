@@ -22,7 +22,7 @@ print(x_train.shape, x_dev.shape)
 # %% [markdown]
 # ## The model and its cost
 #
-# ŷ = σ(w·x + b), with σ(z) = 1/(1 + e^-z). The loss of one example is L = -(y log ŷ + (1 - y) log(1 - ŷ)), the
+# ŷ = σ(w·x + b), with σ(z) = 1/(1 + exp(-z)). The loss of one example is L = -(y log ŷ + (1 - y) log(1 - ŷ)), the
 # negative logarithm of the probability that the model gives the right label, and the cost is the mean, J = (1/m) Σ L.
 
 

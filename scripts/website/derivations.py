@@ -9,7 +9,7 @@ import jaxnn
 from jaxnn import functional, losses, nn, regularizers
 from jaxnn.regularizers import Regularizer
 from scripts.website.costs import cost
-from scripts.website.docstrings import prose
+from scripts.website.docstrings import prose, symbols
 from scripts.website.pages import Page
 from scripts.website.proofs import Proof
 from scripts.website.sources import called, code, place
@@ -120,11 +120,11 @@ def page(entry: Entry, proof: Proof) -> Page:
     functions = entry.pair or (entry.factory,)
     text = [f"---\nhide: [toc]\n---\n# `{entry.name}`\n"]
     if entry.factory is not None and entry.pair:
-        text.append(prose(entry.factory) + "\n")
+        text.append(_described(entry.factory) + "\n")
     for function in functions:
         if entry.pair:
             text.append(f"## `{function.__name__}`\n")
-        text.append(_beside(prose(function), code(function), place(function)))
+        text.append(_beside(_described(function), code(function), place(function)))
     helpers = called(functions[-1], functions)
     if helpers:
         text.append('??? note "The functions that it calls"\n')
@@ -140,6 +140,10 @@ def page(entry: Entry, proof: Proof) -> Page:
     text.append(f"```python\n{proof.call}\n```\n\n```text\n{proof.report}\n```\n")
     text.append("## The cost\n\n" + cost(entry.name))
     return Page(f"derivations/{entry.name}.md", entry.name, "\n".join(text))
+
+
+def _described(function: Callable[..., Any]) -> str:
+    return f"{prose(function)}\n\n{symbols(function)}".rstrip()
 
 
 def _beside(left: str, right: str, title: str) -> str:
