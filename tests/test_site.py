@@ -1,9 +1,13 @@
 """The pages that scripts/docs makes from the sources, without a build: links, names, formulas, notebooks."""
 
+import importlib
 import inspect
 import json
 import re
+import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +16,7 @@ from scripts.website import costs, derivations, guides, reference, slips, studie
 from scripts.website.docstrings import prose, symbols, typeset
 from scripts.website.offline import loaded
 from scripts.website.pages import Page, navigation, repository_links
-from scripts.website.proofs import of_case, of_slip
+from scripts.website.proofs import Proof, of_case, of_slip, program
 from scripts.website.sources import called, code
 from tests.helpers.sources import ROOT
 
@@ -57,10 +61,11 @@ def test_every_exported_layer_loss_and_regularizer_has_a_derivation_and_a_group(
 
 def test_each_page_has_a_derivation():
     """In the docstring of its backward or its factory, but where the gradient is another's: JAX's, or the caller's."""
-    without = {"no_regularizer", "layer_from", "loss_from", "stateless"}
     for entry in (entry for _, entries in derivations.entries() for entry in entries):
         texts = [prose(function) for function in (*entry.pair, entry.factory) if function is not None]
-        assert any(re.search(r"\bDerivation[.,]", text) for text in texts) == (entry.name not in without), entry.name
+        assert any(re.search(r"\bDerivation[.,]", text) for text in texts) == (entry.name not in derivations.WITHOUT), (
+            entry.name
+        )
 
 
 @pytest.mark.parametrize(
@@ -127,10 +132,27 @@ def test_code_is_that_of_the_source_without_docstring():
     assert {"standardize_backward", "_in_groups"} <= names and "cast_like" not in names
 
 
+def test_the_program_of_each_proof_runs(monkeypatch):
+    """Up to the check itself, whose arguments are made and bound, and which `test_proofs` and each build run."""
+    bound = []
+    for check in ("layer", "loss", "regularizer"):
+        signature = inspect.signature(getattr(jaxnn.gradcheck, check))
+        monkeypatch.setattr(jaxnn.gradcheck, check, partial(_append, bound, signature))
+    cases = {entry.case for _, entries in derivations.entries() for entry in entries}
+    for case in cases:
+        exec(program(*case), {})
+    assert len(bound) == len(cases) > 60
+    assert all(one.arguments["fast"] for one in bound)
+
+
+def _append(bound, signature, *args, **options):
+    bound.append(signature.bind(*args, **options))
+
+
 @pytest.mark.full
 def test_proofs():
     right, wrong = of_case("jaxnn.nn.linear", "dense_lecun"), of_slip("", "dense: db not summed")
-    assert right.right and right.call == "gradcheck.layer(dense(3), (5,), fast=True)"
+    assert right.right and right.call.endswith("# make() is dense(3)\ngradcheck.layer(make(), in_shape, fast=True)")
     assert right.report.startswith("layer: gradient right")
     assert not wrong.right and "missing sum" in wrong.report
 
@@ -139,15 +161,44 @@ def test_slips_are_cases_of_the_bench():
     assert set(slips.SLIPS) <= {case.name for case in slips.WRONG}
 
 
-def test_a_cost_is_measured_or_named_as_not_measured():
+def test_a_cost_has_its_machine_and_no_ratio_that_is_noise(monkeypatch):
+    row = {"hand": 0.001, "auto": 0.002, "hand_kept": 8, "auto_kept": 8}
+    calm, noisy = row | {"ratios": [0.5, 0.5, 0.6, 0.6]}, row | {"ratios": [0.2, 0.3, 0.9, 1.5]}
+    found = {"machine": "two cores, JAX 0.12", "conv 3 (4, 2)": calm, "conv 5 (4, 2)": noisy}
+    monkeypatch.setattr(costs, "_measured", lambda: found)
+    text = costs.cost("conv")
+    assert "on two cores, JAX 0.12 (`scripts/bench layers" in text
+    assert "| 2.00 | 0.55 (0.50 to 0.60) |" in text and "| 2.00 | too noisy to print |" in text
+    assert costs.cost("hinge") == ""
+
+
+def test_the_costs_of_docs_are_found():
     assert "| max_pool 2 | (128, 28, 28, 8) |" in costs.cost("max_pool")
-    assert costs.cost("hinge").startswith("Not measured")
     assert "| recurrent lstm |" in costs.cost("lstm_cell")
+
+
+def test_the_overview_explains_the_notation_and_names_the_pages_without_derivation():
+    proof = Proof("", "", True)
+    groups = derivations.entries()
+    text = derivations.index(groups, {entry.case: proof for _, entries in groups for entry in entries}).text
+    assert "## Notation" in text and "| [i = j] | 1 if i = j, 0 otherwise" in text
+    assert "notes, examples as columns" in text
+    assert "`layer_from`, `loss_from`, `no_regularizer`, `stateless` have no derivation" in text
+    assert "(index.md#notation)" in derivations.page(groups[0][1][0], proof).text
+
+
+def test_an_example_that_begins_with_text_is_a_section(monkeypatch):
+    monkeypatch.setitem(sys.modules, "griffe", SimpleNamespace(Extension=object))  # of the site's own environment
+    rewritten = importlib.import_module("scripts.website.singular_examples").rewritten
+    text = "A cell.\n\nExample:\n  A cell that adds up:\n\n  >>> 1 + 1\n  2\n\nMore text:\n\n  >>> 3\n  3"
+    assert rewritten(text) == text.replace("Example:", "Examples:").replace("More text:", "  More text:")
 
 
 def test_a_study_has_its_declaration_and_options():
     pages = {page.path: page.text for page in studies.pages()}
     assert "**Question.**" in pages["studies/adding.md"]
+    assert "**Command.** `scripts/run adding`" in pages["studies/adding.md"]
+    assert not any("**Command.** `python" in text for text in pages.values())
     assert "| `--n-steps` | `100` | The length of a sequence, at least 2. |" in pages["studies/adding.md"]
 
 

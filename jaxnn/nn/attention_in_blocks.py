@@ -50,8 +50,8 @@ def blockwise_attention_forward(
 ) -> tuple[Array, Cache]:
     """Compute the y of `attention_forward` block by block, without the weights of all pairs in memory.
 
-    Derivation. With scores S_j = q_i · k_j / √d, the softmax of one query needs their maximum and the sum of e^{S_j}, and
-    y is a sum with the same factors. All three are brought up to date by one block of keys after another: μ, ℓ and a
+    Derivation. With scores S_j = q_i · k_j / √d, the softmax of one query needs their maximum and the sum of e^{S_j},
+    and y is a sum with the same factors. All three are updated by one block of keys after another: μ, ℓ and a
     hold max S_j, Σ e^(S_j - μ) and Σ e^(S_j - μ) v_j over the blocks so far, and a block with scores S changes them to
 
         μ' = max(μ, max_j S_j)
