@@ -1,5 +1,6 @@
 """The pages that scripts/docs makes from the sources, without a build: links, names, formulas, notebooks."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -12,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 import jaxnn
-from scripts.website import costs, derivations, guides, reference, slips, studies, tutorials
+from scripts.benchmarks.gradbench.cases import WRONG
+from scripts.website import costs, derivations, guides, hooks, reference, slips, studies, tutorials
 from scripts.website.docstrings import prose, symbols, typeset
 from scripts.website.offline import loaded
 from scripts.website.pages import Page, navigation, repository_links
@@ -158,7 +160,18 @@ def test_proofs():
 
 
 def test_slips_are_cases_of_the_bench():
-    assert set(slips.SLIPS) <= {case.name for case in slips.WRONG}
+    assert set(slips.SLIPS) <= {case.name for case in WRONG}
+
+
+def test_a_slip_shows_its_gradient_and_what_it_calls():
+    for name in slips.SLIPS:
+        text = slips.source(name)
+        defined = {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
+        assert "wrong(" not in text and "@" not in text.split("def ")[0].replace(" @ ", ""), name
+        assert "grads(" not in text or "grads" in defined, name
+    assert slips.source("quadratic form: 2Ax") == "manual = lambda A, x: (jnp.outer(x, x), 2 * A @ x)"
+    assert slips.source("2 layers: g for g'").startswith("manual = partial(backpropagate, slope=lambda z, a: a)")
+    assert "def backpropagate" in slips.source("2 layers: g for g'")
 
 
 def test_a_cost_has_its_machine_and_no_ratio_that_is_noise(monkeypatch):
@@ -222,6 +235,32 @@ def test_a_tutorial_becomes_a_page_and_a_notebook(tmp_path):
     assert cell["outputs"] == [{"output_type": "stream", "name": "stdout", "text": ["one\n", "6.0\n"]}]
     with pytest.raises(ValueError, match="must begin with a cell"):
         tutorials.cells("x = 1\n# %%\n")
+
+
+def test_each_picture_of_a_tutorial_has_its_text(tmp_path):
+    script, cell = tmp_path / "tiny.py", tutorials.Cell("x", False, 1, ("A line",), "", ("<svg/>",))
+    title = tutorials.Cell("# Tiny", True, 1)
+    page, files = tutorials.page(script, [title, cell])
+    assert "![A line](tiny-1.svg)" in page.text and files["tiny-1.svg"] == "<svg/>"
+    with pytest.raises(ValueError, match="must state what each picture shows"):
+        tutorials.page(script, [title, cell._replace(shows=())])
+    assert tutorials.cells("# %% A line | A dot\nx\n")[0].shows == ("A line", "A dot")
+    shown = [alt for script in tutorials.scripts() for one in tutorials.cells(script.read_text()) for alt in one.shows]
+    assert len(shown) == len(set(shown)) == 16
+
+
+def test_the_dialog_of_the_search_has_a_name():
+    html = hooks.on_post_page('<div class="md-search" data-md-component="search" role="dialog">')
+    assert html == '<div class="md-search" data-md-component="search" role="dialog" aria-label="Search">'
+
+
+def test_no_table_has_an_empty_heading():
+    groups = derivations.entries()
+    made = [*studies.pages(), reference.pages()[0], Page("", "", symbols(jaxnn.functional.dense_forward))]
+    made += [derivations.index(groups, {e.case: Proof("", "", True) for _, entries in groups for e in entries})]
+    for text in [*(page.text for page in made), *(page.read_text() for page in PAGES)]:
+        heads = re.findall(r"^(\|.*\|)\n\|-", text, flags=re.MULTILINE)
+        assert not [head for head in heads if re.search(r"\|\s*\|", head)]
 
 
 def test_what_a_page_loads_from_the_network_is_found():

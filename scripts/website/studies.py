@@ -21,7 +21,7 @@ def pages() -> list[Page]:
         "# Studies\n",
         "Experiments with a question, a command, a time and an expected result. [Results](../results.md) compares them "
         "with what was published; [the experiments](../experiments.md) describes the program.\n",
-        "| study | | time |\n|---|---|---|",
+        "| study | title | time |\n|---|---|---|",
         *rows,
         "",
     ]
@@ -37,7 +37,7 @@ def _page(study: Study) -> Page:
     if study.notes:
         text.append(study.notes + "\n")
     options = importlib.import_module(study.package).Options
-    text.append("## Options\n\n| option | default | |\n|---|---|---|")
+    text.append("## Options\n\n| option | default | meaning |\n|---|---|---|")
     described = dict(_described(options))
     for field in dataclasses.fields(options):
         if field.name in described:
