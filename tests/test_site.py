@@ -249,6 +249,24 @@ def test_each_picture_of_a_tutorial_has_its_text(tmp_path):
     assert len(shown) == len(set(shown)) == 16
 
 
+@pytest.mark.parametrize(("scheme", "background"), [("default", "#f5f5f5"), ("slate", "#272a35")])
+def test_colors_of_code_have_contrast(scheme, background):
+    """With the background that the theme gives to code."""
+    style = (ROOT / "scripts" / "website" / "site.css").read_text()
+    [block] = re.findall(rf'scheme="{scheme}"\] \{{(.*?)\}}', style, flags=re.DOTALL)
+    colors = re.findall(r"-color: (#\w{6});", block)
+    assert len(colors) >= 3
+    for color in colors:
+        dark, light = sorted(map(_luminance, (color, background)))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, color
+
+
+def _luminance(color):
+    values = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+    return sum(weight * v for weight, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
 def test_the_dialog_of_the_search_has_a_name():
     html = hooks.on_post_page('<div class="md-search" data-md-component="search" role="dialog">')
     assert html == '<div class="md-search" data-md-component="search" role="dialog" aria-label="Search">'

@@ -1,8 +1,8 @@
 """The tutorials: scripts of `docs/tutorials` in cells, run at the build, as pages and as notebooks with their outputs.
 
 A cell begins with `# %%`, a cell of text with `# %% [markdown]`, and a cell that makes pictures with what they show,
-`# %% The cost over iterations`, for those who do not see them; ` | ` separates several. What a cell prints is shown, the
-value of its last expression, and the figures of matplotlib that it leaves open.
+`# %% The cost over iterations`, for those who do not see them; ` | ` separates several. What a cell prints is shown,
+the value of its last expression, and the figures of matplotlib that it leaves open.
 """
 
 import ast
