@@ -3,7 +3,7 @@
 #
 # How a derivative is computed: values from left to right, derivatives from right to left.
 
-# %%
+# %% The graph of J(a, b, c) = 3(a + bc), with values and derivatives
 import jax
 import jax.numpy as jnp
 
@@ -31,10 +31,10 @@ print((J(5.0, 3.001, 2.0) - J(5.0, 3.0, 2.0)) / 0.001)
 # %% [markdown]
 # ## The logistic unit
 #
-# 1/(1 + e^-(w₀x₀ + w₁x₁ + w₂)), piece by piece. The derivatives of all pieces multiply to that of σ, a(1 - a).
+# 1/(1 + exp(-(w₀x₀ + w₁x₁ + w₂))), piece by piece. The derivatives of all pieces multiply to that of σ, a(1 - a).
 
 
-# %%
+# %% The graph of one logistic unit, with values and derivatives
 def unit(w0, w1, w2, x0, x1):
     z = graph.name(w0 * x0 + w1 * x1 + w2, "z")
     return 1 / (1 + jnp.exp(-z))

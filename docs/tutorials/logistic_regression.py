@@ -22,7 +22,7 @@ print(x_train.shape, x_dev.shape)
 # %% [markdown]
 # ## The model and its cost
 #
-# ŷ = σ(w·x + b), with σ(z) = 1/(1 + e^-z). The loss of one example is L = -(y log ŷ + (1 - y) log(1 - ŷ)), the
+# ŷ = σ(w·x + b), with σ(z) = 1/(1 + exp(-z)). The loss of one example is L = -(y log ŷ + (1 - y) log(1 - ŷ)), the
 # negative logarithm of the probability that the model gives the right label, and the cost is the mean, J = (1/m) Σ L.
 
 
@@ -97,7 +97,7 @@ print(gradcheck.gradient(cost, summed, *given, fast=True))
 # Repeat w := w - α dw and b := b - α db.
 
 
-# %%
+# %% The cost over 200 iterations, for three learning rates
 @jax.jit
 def descend(w, b, rate):
     dw, db = vectorized(w, b, x_train, train.y)

@@ -3,7 +3,7 @@
 #
 # One hidden layer, its backward derived layer by layer, on a flower of two colors that no line separates.
 
-# %%
+# %% The 400 points of two classes, a flower of petals
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,7 +83,7 @@ print(all(bool(jnp.abs(a - b).max() < 1e-6) for a, b in zip(manual, by_pairs(par
 # ## Training
 
 
-# %%
+# %% The cost over iterations, and the regions that the network assigns to the classes
 @jax.jit
 def descend(params, rate):
     cost, gradient = cost_and_gradient(params, x, y)

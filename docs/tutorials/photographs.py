@@ -4,7 +4,7 @@
 # A convolutional network decides from which of two photographs a small piece is: a temple in China, or a flower. Both
 # are part of scikit-learn, so that nothing is downloaded. The study `catvnoncat` does the same with photos of cats.
 
-# %%
+# %% The two photos
 import jax
 import numpy as np
 from matplotlib import pyplot as plt
@@ -25,7 +25,7 @@ print([photo.shape for photo in photos], photos[0].dtype)
 # high: training pieces are from the left of the photos, dev pieces from the right.
 
 
-# %%
+# %% Pieces of both photos
 def pieces(columns, n, seed):
     rng = np.random.default_rng(seed)
     x, y = [], np.arange(n) % 2
@@ -91,7 +91,7 @@ print([round(float(a), 3) for a in fit.curves["dev_accuracy"]])
 # %% [markdown]
 # ## What the filters respond to
 
-# %%
+# %% The filters of the first convolution | The pieces it is least sure of, with probabilities
 filters = np.asarray(fit.params[1]["K"])  # (3, 3, 3 colors, 8)
 low, high = filters.min(), filters.max()
 fig, axes = plt.subplots(1, 8, figsize=(8, 1.2))

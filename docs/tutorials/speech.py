@@ -5,7 +5,7 @@
 # vowel is a buzz at the pitch of a voice, with two resonances, the formants. The study `speech` does the same with
 # recorded digits.
 
-# %%
+# %% The spectrogram of a recording of four vowels
 import jax
 import numpy as np
 from matplotlib import pyplot as plt
@@ -86,7 +86,7 @@ print(f"loss {fit.losses[0]:.2f} to {fit.losses[-1]:.2f}")
 # %% [markdown]
 # ## What was read
 
-# %%
+# %% The probabilities of blank and vowels over the frames of one recording
 logits = network.infer(fit.params, (), x_dev)
 found = decoding.ctc_greedy(logits)
 read = ["".join(VOWELS[c - 1] for c in row[:n]) for row, n in zip(np.asarray(found.x), np.asarray(found.lengths))]

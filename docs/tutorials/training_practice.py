@@ -3,7 +3,7 @@
 #
 # Handwritten digits of 8 x 8 pixels: a first network, what its errors show, and what helps.
 
-# %%
+# %% The curves of one training over epochs
 import jax
 import numpy as np
 import optax
@@ -54,7 +54,7 @@ print(jaxnn.metrics.analyze_errors(**errors, n_train=len(train.y), n_dev=len(dev
 #
 # By name, with coefficients by name; each is an optimizer of optax.
 
-# %%
+# %% Dev losses over epochs, for four optimizers
 steps = 40 * (len(train.y) // 64 + 1)
 choices = {
     "sgd": optax.sgd(0.1),
@@ -86,7 +86,7 @@ print(f"best after {best.best_epoch} epochs, ended by {best.stopped_by}")
 # %% [markdown]
 # ## The test set, once
 
-# %%
+# %% Digits that the network gets wrong, with the right and the given label
 print(
     {name: float(a) for name, a in jaxnn.train.evaluator(smoothed, test.x, test.y, prefix="test_")(best.params).items()}
 )

@@ -170,7 +170,8 @@ def class_scores(predicted: ArrayLike, y: ArrayLike, classes: int, weight: Array
     # Of relative weights, whose sums neither overflow nor vanish.
     ratios = None if weight is None else relative(as_weight(weight, predicted))
     counts = confusion_matrix(predicted, y, classes, ratios).astype(jnp.result_type(float))
-    return ClassScores(*_precision_recall_f1(counts), support)
+    precision, recall, f1 = _precision_recall_f1(counts)
+    return ClassScores(precision, recall, f1, support)
 
 
 @jax.jit

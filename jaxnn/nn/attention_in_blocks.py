@@ -50,15 +50,15 @@ def blockwise_attention_forward(
 ) -> tuple[Array, Cache]:
     """Compute the y of `attention_forward` block by block, without the weights of all pairs in memory.
 
-    Derivation. With scores S_j = q_i · k_j / √d, the softmax of one query needs their maximum and the sum of e^S_j, and
-    y is a sum with the same factors. All three are brought up to date by one block of keys after another: μ, ℓ and a
+    Derivation. With scores S_j = q_i · k_j / √d, the softmax of one query needs their maximum and the sum of e^{S_j},
+    and y is a sum with the same factors. All three are updated by one block of keys after another: μ, ℓ and a
     hold max S_j, Σ e^(S_j - μ) and Σ e^(S_j - μ) v_j over the blocks so far, and a block with scores S changes them to
 
         μ' = max(μ, max_j S_j)
         ℓ' = e^(μ - μ') ℓ + Σ_j e^(S_j - μ')
         a' = e^(μ - μ') a + Σ_j e^(S_j - μ') v_j
 
-    No exponent is above 0. After the last block y = a/ℓ, and μ + log ℓ is log Σ_j e^S_j. μ and ℓ are kept, not that
+    No exponent is above 0. After the last block y = a/ℓ, and μ + log ℓ is log Σ_j e^{S_j}. μ and ℓ are kept, not that
     sum, in which a large μ leaves log ℓ no digits. A query that sees no key has y = 0, and ℓ = 1 in the cache.
 
     Dropout leaves weights out of a, but not of μ and ℓ, and then y = a/(ℓ (1 - rate)).

@@ -18,7 +18,7 @@ __all__ = [
 
 @checked(z=Floats("... k", lists=True))
 def softmax_forward(z: Array) -> tuple[Array, Array]:
-    """Compute p_j = e^z_j / Σ_l e^z_l over the last axis, (..., k). Cached: p.
+    """Compute p_j = e^{z_j} / Σ_l e^{z_l} over the last axis, (..., k). Cached: p.
 
     The largest z_j is subtracted from all of them first, which does not change p and keeps exponentials from
     overflowing.
@@ -50,7 +50,7 @@ def softmax_where(z: Array, mask: Array | None) -> Array:
 def softmax_backward(p: Array, dp: Array) -> Array:
     """Compute dz_i = p_i (dp_i - Σ_j dp_j p_j) over the last axis, (..., k).
 
-    Derivation. log p_j = z_j - log Σ_l e^z_l, so ∂p_j/∂z_i = p_j ([i = j] - p_i), and
+    Derivation. log p_j = z_j - log Σ_l e^{z_l}, so ∂p_j/∂z_i = p_j ([i = j] - p_i), and
     dz_i = Σ_j dp_j p_j ([i = j] - p_i) = p_i dp_i - p_i Σ_j dp_j p_j. The sum is the mean of dp under p: a constant
     added to every dp_j does not change dz, since the p_j sum to 1.
 

@@ -10,6 +10,7 @@ Exits with 1 if a row is slower than autodiff or keeps more.
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -409,7 +410,8 @@ def main(argv: list[str]) -> int:
     chosen = {name: row for name, row in rows().items() if options.only in name}
     if not chosen:
         parser.error(f"--only must be part of a name, got {options.only!r}: one of {', '.join(rows())}")
-    print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, float32; milliseconds, MB kept")
+    machine = f"{os.cpu_count()} cores, {jax.devices()[0].device_kind}, JAX {jax.__version__}"
+    print(f"{machine}, float32; milliseconds, MB kept")
     print(f"  {'layer':26}{'x':>20}{'hand':>9}{'auto':>9}{'hand/auto':>11}{'kept':>9}{'kept auto':>11}")
     wrong, found = [], {}
     for name, row in chosen.items():
@@ -423,7 +425,7 @@ def main(argv: list[str]) -> int:
             x = ", ".join("x".join(map(str, one)) for one in arrays_of(shape))
             print(f"  {name:26}{x:>20}{times}{kept}  {', '.join(verdicts)}", flush=True)
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        options.json.write_text(json.dumps({"machine": machine, **found}, indent=1) + "\n")
     halves = sum(median(got["ratios"]) <= 0.5 and got["auto"] >= 1e-3 for got in found.values())
     print(
         f"{len(found)} rows, {len(wrong)} slower or keeping more; {halves} of at least 1 ms take at most half the time"

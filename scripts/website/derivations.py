@@ -1,6 +1,7 @@
 """The derivations: a page for each layer, cell, loss and regularizer, with formula, code, proof and cost."""
 
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,8 +10,8 @@ import jaxnn
 from jaxnn import functional, losses, nn, regularizers
 from jaxnn.regularizers import Regularizer
 from scripts.website.costs import cost
-from scripts.website.docstrings import prose
-from scripts.website.pages import Page
+from scripts.website.docstrings import prose, symbols
+from scripts.website.pages import ROOT, Page
 from scripts.website.proofs import Proof
 from scripts.website.sources import called, code, place
 
@@ -39,6 +40,23 @@ CASE_OF = {
     "attention": ("attention_with_heads", "multi_head_attention"),
     "blockwise_attention": ("attention_with_heads", "multi_head_attention_blocks"),
 }
+
+
+WITHOUT = ("layer_from", "loss_from", "no_regularizer", "stateless")
+"""The names whose page has no derivation."""
+NOTATION = """
+| written | means |
+|---|---|
+| dx, dW, dy | the gradient of the cost with respect to x, W, y: the cotangent, in the shape of x, W, y |
+| [i = j] | 1 if i = j, 0 otherwise; so for any condition in brackets |
+| x<sub>ij</sub>, x<sub>t</sub> | the entry in row i and column j; what belongs to time t |
+| xᵀ, x² | the transpose; the square of each entry |
+| x y | the product; of matrices that of matrices, else entry by entry |
+| x · y | the sum over the products of the entries of two vectors |
+| m | the number of examples, the leading axis of x |
+| (m, n) | a shape; (..., n) has any leading axes, (m, \\*places, n) axes of places such as height and width |
+| σ(z) | 1/(1 + e<sup>-z</sup>) on the pages of activations and cells; on those of normalizations, σ is a deviation |
+"""
 
 
 class Entry(NamedTuple):
@@ -120,11 +138,11 @@ def page(entry: Entry, proof: Proof) -> Page:
     functions = entry.pair or (entry.factory,)
     text = [f"---\nhide: [toc]\n---\n# `{entry.name}`\n"]
     if entry.factory is not None and entry.pair:
-        text.append(prose(entry.factory) + "\n")
+        text.append(_described(entry.factory) + "\n")
     for function in functions:
         if entry.pair:
             text.append(f"## `{function.__name__}`\n")
-        text.append(_beside(prose(function), code(function), place(function)))
+        text.append(_beside(_described(function), code(function), place(function)))
     helpers = called(functions[-1], functions)
     if helpers:
         text.append('??? note "The functions that it calls"\n')
@@ -133,13 +151,26 @@ def page(entry: Entry, proof: Proof) -> Page:
             text.append("\n".join(f"    {line}" if line else "" for line in shown.splitlines()) + "\n")
     text.append("## The proof\n")
     text.append(
-        "The report of the gradient checker at this build, against automatic differentiation of the plain forward, "
-        "difference quotients and the order of the Taylor remainder "
-        "([gradcheck](../gradcheck.md)):\n"
+        "The report of the gradient checker at this build, against automatic differentiation of the plain forward. "
+        "With `fast=True` it checks the given arguments, in float64 and in their own precision; without it, other "
+        "points, precisions, sizes and transformations too ([gradcheck](../gradcheck.md)). The program prints it:\n"
     )
     text.append(f"```python\n{proof.call}\n```\n\n```text\n{proof.report}\n```\n")
-    text.append("## The cost\n\n" + cost(entry.name))
+    if measured := cost(entry.name):
+        text.append("## The cost\n\n" + measured)
+    text.append("Symbols such as `[i = j]` and dx: [the notation](index.md#notation).\n")
     return Page(f"derivations/{entry.name}.md", entry.name, "\n".join(text))
+
+
+def _notation() -> str:
+    """Return the notation, with the table of `docs/layers.md` that has the notes' beside it."""
+    guide = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
+    table = re.search(r"^## The notation\n\n(.*?)(?=\n## |\nIn training)", guide, flags=re.MULTILINE | re.DOTALL)[1]
+    return f"## Notation\n{NOTATION}\n{table}\n"
+
+
+def _described(function: Callable[..., Any]) -> str:
+    return f"{prose(function)}\n\n{symbols(function)}".rstrip()
 
 
 def _beside(left: str, right: str, title: str) -> str:
@@ -155,13 +186,17 @@ def index(groups: list[tuple[str, list[Entry]]], found: dict[tuple[str, str], Pr
     total = sum(len(group) for _, group in groups)
     text = [
         "# Derivations\n",
-        "Each page has a layer, a cell, a loss or a regularizer: its formula, the derivation of its gradient beside "
-        "the code that computes it, the report of the gradient checker, and the time beside automatic "
-        "differentiation. Text and code are those of the sources at this build; indices are set below the line.\n",
+        "Each page has a layer, a cell, a loss or a regularizer: its formula, the derivation of its gradient with "
+        "the code that computes it, the report of the gradient checker, and, if it was measured, the time beside "
+        "automatic differentiation. "
+        + ", ".join(f"`{name}`" for name in WITHOUT)
+        + " have no derivation: their gradient is JAX's, the caller's, or zero. Text and code are those of the sources "
+        "at this build.\n",
         f"Of the {total} pages, the checker found the gradient right on {right}, at this build.\n",
-        "| | |\n|---|---|",
+        "| group | pages |\n|---|---|",
     ]
     for name, group in groups:
         text.append(f"| {name} | " + ", ".join(f"[`{one.name}`]({one.name}.md)" for one in group) + " |")
     text.append("\nWrong gradients, each with the report that finds it: [slips](slips.md).\n")
+    text.append(_notation())
     return Page("derivations/index.md", "Overview", "\n".join(text))

@@ -1,4 +1,4 @@
-"""A hook of MkDocs: the name of a public function in the text of a page becomes a link to its reference.
+"""Hooks of MkDocs: the name of a public function in the text of a page becomes a link to its reference.
 
 On the pages of the derivations it is a link to its derivation, if it has one.
 """
@@ -15,6 +15,12 @@ _CODE = re.compile(r"<code>([A-Za-z_][\w.]*)(\(\))?</code>")
 @cache
 def _names() -> dict[str, dict[str, str]]:
     return json.loads((Path.cwd() / "build" / "website" / "names.json").read_text(encoding="utf-8"))
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Return the page with a name for the dialog of the search, which has none in the theme."""
+    dialog = 'data-md-component="search" role="dialog"'
+    return output.replace(dialog, f'{dialog} aria-label="Search"')
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:

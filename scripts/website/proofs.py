@@ -1,18 +1,16 @@
 """The reports of the gradient checker, made at the build, or taken from the one before if the sources are the same."""
 
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
-import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from jaxnn import Layer, Loss, gradcheck
 from jaxnn.regularizers import Regularizer
@@ -24,7 +22,7 @@ class Proof(NamedTuple):
     """What was checked, and the report.
 
     Attributes:
-      call: the call that prints the report.
+      call: the program whose last line is the report.
       report: the report, as it is printed.
       right: whether the gradient is right.
     """
@@ -34,26 +32,38 @@ class Proof(NamedTuple):
     right: bool
 
 
-def of_case(module: str, name: str) -> Proof:
-    """Check one of the `CASES` at the end of a module of layers, losses or regularizers."""
-    make, *rest = sys.modules[module].CASES[name] if module in sys.modules else _imported(module).CASES[name]
-    made = make()
+def program(module: str, name: str) -> str:
+    """Return the program that checks one of the `CASES` at the end of a module of layers, losses or regularizers."""
+    make, *rest = importlib.import_module(module).CASES[name]
+    made, lines = make(), [f"from {module} import CASES"]
     if isinstance(made, Layer):
-        in_shape, *options = rest
-        key = jax.random.key(4) if dict(*options).get("random") else None
-        report = gradcheck.layer(made, in_shape, key=key, fast=True)
-        shape = in_shape if isinstance(in_shape, tuple) else "in_shape"
-        call = f"gradcheck.layer({made!r}, {shape!r}{', key=key' * (key is not None)}, fast=True)"
+        options = dict(*rest[1:])
+        lines = ["import jax", ""] * ("random" in options) + _imports(lines)
+        lines.append(f"make, in_shape{', _' * bool(options)} = CASES[{name!r}]")
+        key = "key=jax.random.key(4), " * ("random" in options)
+        call = f"gradcheck.layer(make(), in_shape, {key}fast=True)"
     elif isinstance(made, Loss):
-        z, y = (_arrays(a) for a in rest[0](np.random.default_rng(5), 5))
-        report, call = gradcheck.loss(made, z, y, fast=True), f"gradcheck.loss({made!r}, z, y, fast=True)"
+        lines = ["import jax", "import jax.numpy as jnp", "import numpy as np", "", *_imports(lines)]
+        lines.append(f"make, draw = CASES[{name!r}]")
+        lines.append("z, y = jax.tree.map(jnp.asarray, draw(np.random.default_rng(5), 5))")
+        call = "gradcheck.loss(make(), z, y, fast=True)"
     elif isinstance(made, Regularizer):
-        params = {"W": jnp.array([[0.0, -1.5], [0.25, 2.0]]), "b": jnp.array([1.0, -1.0])}
-        report = gradcheck.regularizer(made, params, fast=True)
-        call = f"gradcheck.regularizer({made!r}, params, fast=True)"
+        lines = ["import jax.numpy as jnp", "", *_imports(lines)]
+        lines.append(f"(make,) = CASES[{name!r}]")
+        lines.append('params = {"W": jnp.array([[0.0, -1.5], [0.25, 2.0]]), "b": jnp.array([1.0, -1.0])}')
+        call = "gradcheck.regularizer(make(), params, fast=True)"
     else:
         raise TypeError(f"case must make a layer, a loss or a regularizer, got {made!r}")
-    return Proof(call, str(report), report.passed)
+    return "\n".join([*lines, f"# make() is {' '.join(repr(made).split())}", call])
+
+
+def of_case(module: str, name: str) -> Proof:
+    """Run the program of a case."""
+    *lines, call = program(module, name).splitlines()
+    namespace: dict[str, Any] = {}
+    exec("\n".join(lines), namespace)
+    report = eval(call, namespace)
+    return Proof("\n".join([*lines, call]), str(report), report.passed)
 
 
 def of_slip(_: str, name: str) -> Proof:
@@ -94,10 +104,5 @@ def _proof(key: tuple[str, str]) -> Proof:
     return (of_case if module else of_slip)(module, name)
 
 
-def _imported(module: str) -> Any:
-    __import__(module)
-    return sys.modules[module]
-
-
-def _arrays(tree: Any) -> Any:
-    return jax.tree.map(lambda a: jnp.asarray(a.astype("int32" if a.dtype.kind == "i" else "float32")), tree)
+def _imports(lines: list[str]) -> list[str]:
+    return ["from jaxnn import gradcheck", *lines, ""]

@@ -54,7 +54,7 @@ def _top() -> Page:
     rows = [f"| [`jaxnn.{name}`]({name}.md) | {summary} |" for name, summary in PACKAGES.items()]
     text = [
         "# jaxnn\n",
-        "| package | |\n|---|---|",
+        "| package | contents |\n|---|---|",
         *rows,
         "\nWhat is typed most is in `jaxnn` itself: " + names + ".\n",
         "The pure functions of layers and losses, such as [`dense_forward`][jaxnn.nn.linear.dense_forward], are in "

@@ -20,6 +20,6 @@ def rewritten(docstring: str) -> str:
     """Return a docstring whose examples are one section, with the text between them inside."""
     paragraphs = re.split(r"\n\s*\n", re.sub(r"^Example:$", "Examples:", docstring, flags=re.MULTILINE))
     for i, after in enumerate(paragraphs[1:]):
-        if after.startswith("  >>>") and not paragraphs[i].startswith(" "):
+        if after.startswith("  >>>") and not re.match(r" |\w+:\n", paragraphs[i]):
             paragraphs[i] = textwrap.indent(paragraphs[i], "  ")
     return "\n\n".join(paragraphs)

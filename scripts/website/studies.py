@@ -21,7 +21,7 @@ def pages() -> list[Page]:
         "# Studies\n",
         "Experiments with a question, a command, a time and an expected result. [Results](../results.md) compares them "
         "with what was published; [the experiments](../experiments.md) describes the program.\n",
-        "| study | | time |\n|---|---|---|",
+        "| study | title | time |\n|---|---|---|",
         *rows,
         "",
     ]
@@ -33,11 +33,11 @@ def _page(study: Study) -> Page:
     for field in FIELDS:
         value = study.field(field)
         if value:
-            text.append(f"**{field}.** " + (f"`{value}`" if field == "Command" else value) + "\n")
+            text.append(f"**{field}.** " + (f"`{as_scripts_run(value)}`" if field == "Command" else value) + "\n")
     if study.notes:
         text.append(study.notes + "\n")
     options = importlib.import_module(study.package).Options
-    text.append("## Options\n\n| option | default | |\n|---|---|---|")
+    text.append("## Options\n\n| option | default | meaning |\n|---|---|---|")
     described = dict(_described(options))
     for field in dataclasses.fields(options):
         if field.name in described:
@@ -46,6 +46,11 @@ def _page(study: Study) -> Page:
                 f"| `--{field.name.replace('_', '-')}` | {default} | {' '.join(described[field.name].split())} |"
             )
     return Page(f"studies/{study.name}.md", study.name, "\n".join(text) + "\n")
+
+
+def as_scripts_run(command: str) -> str:
+    """Return a declared command as `scripts/run`, which needs no environment that is set up, takes it."""
+    return command.replace("python -m experiments run", "scripts/run")
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

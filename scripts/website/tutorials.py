@@ -1,7 +1,8 @@
 """The tutorials: scripts of `docs/tutorials` in cells, run at the build, as pages and as notebooks with their outputs.
 
-A cell begins with `# %%`, a cell of text with `# %% [markdown]`. What a cell prints is shown, the value of its last
-expression, and the figures of matplotlib that it leaves open.
+A cell begins with `# %%`, a cell of text with `# %% [markdown]`, and a cell that makes pictures with what they show,
+`# %% The cost over iterations`, for those who do not see them; ` | ` separates several. What a cell prints is shown,
+the value of its last expression, and the figures of matplotlib that it leaves open.
 """
 
 import ast
@@ -29,11 +30,12 @@ NAMES = (
 
 
 class Cell(NamedTuple):
-    """A cell: its source, whether it is text, its line, and after it has run what it printed and its pictures."""
+    """A cell: source, whether it is text, line, what its pictures show; after it has run what it printed, and these."""
 
     source: str
     is_text: bool
     line: int
+    shows: tuple[str, ...] = ()
     printed: str = ""
     pictures: tuple[str, ...] = ()
 
@@ -57,7 +59,8 @@ def cells(script: str) -> list[Cell]:
         is_text = "[markdown]" in kind
         text = re.sub(r"^# ?", "", source, flags=re.MULTILINE) if is_text else source
         blank = len(text) - len(text.lstrip("\n"))
-        found.append(Cell(text.strip("\n"), is_text, line + 1 + blank))
+        shows = tuple(filter(None, kind.removeprefix("# %%").replace("[markdown]", "").strip().split(" | ")))
+        found.append(Cell(text.strip("\n"), is_text, line + 1 + blank, shows))
         line += 1 + source.count("\n")
     return found
 
@@ -102,16 +105,23 @@ def _is_drawing(value: Any) -> bool:
 
 
 def page(script: Path, shown: list[Cell]) -> tuple[Page, dict[str, str]]:
-    """Return the page of a tutorial that ran, and the files beside it by name: pictures and the notebook."""
+    """Return the page of a tutorial that ran, and the files beside it by name: pictures and the notebook.
+
+    Raises:
+      ValueError: if a cell does not state what each of its pictures shows.
+    """
     text, files = [], {f"{script.stem}.ipynb": notebook(shown)}
     for cell in shown:
         text.append(cell.source if cell.is_text else f"```python\n{cell.source}\n```")
         if cell.printed:
             text.append(f"```text\n{cell.printed}\n```")
-        for picture in cell.pictures:
+        if len(cell.shows) != len(cell.pictures):
+            got = f"{len(cell.pictures)} with {cell.shows}"
+            raise ValueError(f"{script.name}:{cell.line}: cell must state what each picture shows, got {got}")
+        for picture, alt in zip(cell.pictures, cell.shows, strict=True):
             name = f"{script.stem}-{len(files)}.svg"
             files[name] = picture
-            text.append(f"![a picture made by the code above]({name})")
+            text.append(f"![{alt}]({name})")
     title = shown[0].source.splitlines()[0].removeprefix("# ")
     text.append(f"[This page as a notebook]({script.stem}.ipynb), with its outputs.")
     return Page(f"tutorials/{script.stem}.md", title, "\n\n".join(text) + "\n"), files
