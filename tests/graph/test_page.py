@@ -105,6 +105,7 @@ def test_the_page_can_load_and_send_nothing(browser, tmp_path):
     page.close()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_legible_in_light_and_dark(browser, tmp_path, scheme):
     """A contrast of at least 4.5 to 1, as WCAG 2.1 requires of text."""

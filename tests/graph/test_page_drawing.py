@@ -23,6 +23,7 @@ def test_local_derivatives_of_many_digits_do_not_overlap_boxes(open_page):
         check_drawing(page)
 
 
+@pytest.mark.full
 def test_composites_expand_and_collapse(open_page):
     """At every depth the page has the variables and edges of the graph expanded to it."""
     g = graph.trace(nested)(normal((3,)), 0.5)
@@ -92,6 +93,7 @@ def test_the_local_derivative_of_a_long_edge_is_at_its_end(open_page):
     assert before[2] < at["x"] + at["width"] / 2 < last[0]
 
 
+@pytest.mark.full
 def test_composites_are_expanded_to_the_depth_of_the_graph(open_page):
     g = graph.trace(nested, depth=2)(normal((3,)), 0.5)
     page = open_page(g)
@@ -107,6 +109,7 @@ def test_composites_are_expanded_to_the_depth_of_the_graph(open_page):
         assert frame[1] < top < bottom < frame[3]
 
 
+@pytest.mark.full
 def test_layers_of_a_network_are_composites(open_page):
     model = jaxnn.mlp((5, 4, 4, 4, 4, 4, 1), "sigmoid")
     cost = jaxnn.objective(model.network, model.loss, jaxnn.l2(0.1)).value

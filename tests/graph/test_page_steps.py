@@ -107,6 +107,7 @@ def test_backward_steps_do_not_evaluate_sums_with_arrays(open_page):
     assert caption in backward_captions(open_page(g))
 
 
+@pytest.mark.full
 def test_backward_steps_start_at_each_output(open_page):
     twice = lambda x: (lambda y: (y, y * 3))(x * 2)  # noqa: E731
     page = open_page(graph.trace(lambda x: twice(x)[0])(1.0))

@@ -78,6 +78,7 @@ def test_values_that_steer_a_loop_are_not_unused():
     assert not find_unused(g.operations, g.outputs)
 
 
+@pytest.mark.full
 def test_keys_of_a_network_with_dropout_are_plumbing():
     model = jaxnn.mlp((2, 4, 4, 1), dropout_rate=0.5)
     cost = jaxnn.objective(model.network, model.loss).value
@@ -95,6 +96,7 @@ def test_keys_of_a_network_with_dropout_are_plumbing():
     assert not [node for node in plumbing if node.dtype == bool or node.inexact]
 
 
+@pytest.mark.full
 def test_a_large_graph_fits_the_window_and_zooms_around_the_pointer(open_page):
     page = open_page(graph.trace(lambda x: chain(x, 30))(0.5), vary={})
     assert page.evaluate("scale") == 0.6  # legible at first

@@ -90,6 +90,7 @@ def test_calibration_leaves_empty_bins_out():
     assert [line.get_marker() for line in again.ax_.lines] == ["o", "None", "o", "None"]
 
 
+@pytest.mark.full
 def test_the_boundary_is_the_models(fit):
     display = plots.BoundaryDisplay.from_model(MODEL, fit.params, X, Y)
     np.testing.assert_allclose(display.score(X), MODEL.predict_proba(fit.params, X)[:, 0])

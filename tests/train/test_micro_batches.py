@@ -65,7 +65,7 @@ def same(one, other):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), one, other)
 
 
-@pytest.mark.representatives("hand-tokens-weighted")
+@pytest.mark.representatives("hand-ignored-weighted")
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("way", ["hand", "auto"])

@@ -176,6 +176,7 @@ def test_predictions_are_those_of_numpy(ladder_run, name, tmp_path, capsys):
     assert "site: 1 missing, taken as site 0" in err
 
 
+@pytest.mark.full
 def test_new_words_are_all_alike(swept_run, tmp_path, capsys):
     rows = [[word, 170, "red", "yes"] for word in ("never", "seen", "before")]
     got, _ = predictions(capsys, swept_run, write(tmp_path / "new.csv", rows))

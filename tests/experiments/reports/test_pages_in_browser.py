@@ -188,6 +188,7 @@ def test_without_javascript_the_pictures_and_tables_stay(open_run):
     assert page.get_by_text("The curves are drawn by JavaScript").is_visible()
 
 
+@pytest.mark.full
 def test_page_of_a_run_in_progress_follows_it_and_ends_with_it(browser, folder):
     study, file = find("ladder"), folder.path / "report.html"
 
