@@ -30,9 +30,10 @@ __all__ = [
 def sigmoid_cross_entropy_value(z: Array, y: AnyArray) -> Array:
     """Compute L = -(y log σ(z) + (1 - y) log(1 - σ(z))), summed over an example's outputs, from logits.
 
-    σ(z) = 1/(1 + e^-z) is the probability of label 1. Computed as softplus(z) - yz, rearranged to y softplus(-z) + (1 -
-    y) softplus(z): no exponential overflows and no logarithm of 0 is taken, for |z| up to the largest float. A term
-    whose factor is 0 is omitted, so an infinite logit has zero loss if it is right and infinite loss if it is wrong.
+    σ(z) = 1/(1 + e^-z) is the probability of label 1. The loss is computed as softplus(z) - yz, rearranged to
+    y softplus(-z) + (1 - y) softplus(z): no exponential overflows and no logarithm of 0 is taken, for |z| up to the
+    largest float. A term whose factor is 0 is omitted, so an infinite logit has zero loss if it is right and infinite
+    loss if it is wrong.
 
     Args:
       z: logits, (m,), or (m, k) for k independent binary labels.

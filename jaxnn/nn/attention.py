@@ -64,14 +64,14 @@ def attention_backward(
 ) -> tuple[Array, Array, Array]:
     """Compute dq, dk and dv.
 
-    Derivation. For one example and head, with the symbols of `attention_forward`, y_i = Σ_j P_ij v_j gives dv_j = Σ_i
-    P_ij dy_i and dP_ij = dy_i · v_j. Each row of P is a softmax of S_ij = q_i · k_j / √d, so dS_ij = P_ij (dP_ij - Σ_l
-    P_il dP_il), which is 0 where P is, as for a key that is not seen; and S is a product, so
+    Derivation. For one example and head, with the symbols of `attention_forward`, y_i = Σ_j P_ij v_j gives
+    dv_j = Σ_i P_ij dy_i and dP_ij = dy_i · v_j. Each row of P is a softmax of S_ij = q_i · k_j / √d, so
+    dS_ij = P_ij (dP_ij - Σ_l P_il dP_il), which is 0 where P is, as for a key that is not seen; and S is a product, so
 
         dq_i = Σ_j dS_ij k_j / √d    dk_j = Σ_i dS_ij q_i / √d
 
-    Dropout is a factor r_ij = kept_ij/(1 - rate) of each weight, which does not depend on q, k or v: y_i = Σ_j r_ij
-    P_ij v_j, so dv_j = Σ_i r_ij P_ij dy_i and dP_ij = r_ij dy_i · v_j, and the rest is as without it.
+    Dropout is a factor r_ij = kept_ij/(1 - rate) of each weight, which does not depend on q, k or v:
+    y_i = Σ_j r_ij P_ij v_j, so dv_j = Σ_i r_ij P_ij dy_i and dP_ij = r_ij dy_i · v_j, and the rest is as without it.
 
     Args:
       cache: of `attention_forward`.

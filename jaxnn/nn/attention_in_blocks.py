@@ -51,9 +51,9 @@ def blockwise_attention_forward(
     """Compute the y of `attention_forward` block by block, without the weights of all pairs in memory.
 
     Derivation. For one query q_i of d numbers, with scores S_j = q_i · k_j / √d of the keys that it may see, and their
-    values v_j, the softmax needs their maximum and the sum of e^S_j, and
-    y is a sum with the same factors. All three are brought up to date by one block of keys after another: μ, ℓ and a
-    hold max S_j, Σ e^(S_j - μ) and Σ e^(S_j - μ) v_j over the blocks so far, and a block with scores S changes them to
+    values v_j, the softmax needs the maximum of the scores and the sum of e^S_j, and y is a sum with the same factors.
+    All three are brought up to date by one block of keys after another: μ, ℓ and a hold max S_j, Σ e^(S_j - μ) and
+    Σ e^(S_j - μ) v_j over the blocks so far, and a block with scores S changes them to
 
         μ' = max(μ, max_j S_j)
         ℓ' = e^(μ - μ') ℓ + Σ_j e^(S_j - μ')

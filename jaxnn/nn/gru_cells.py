@@ -71,10 +71,10 @@ def gru_cell_backward(
 ) -> tuple[Params, State, Array]:
     """Compute dW_a, db_a, da_{t-1} and du of one step from the cotangent da of its output.
 
-    Derivation. With the symbols of `gru_cell_forward`, from a_t = z g + (1 - z) a_{t-1}: dz = da (g - a_{t-1}), dg = da
-    z, and a share da (1 - z) of da_{t-1}. With h = u + r v the argument of tanh, dh = dg (1 - g²), which is du of the
-    candidate; dr = dh v and dv = dh r. Through σ' = σ (1 - σ), dr and dz become du of the gates, whose arguments are
-    dense layers of a_{t-1} as v is: with d = (du of the gates, dv),
+    Derivation. With the symbols of `gru_cell_forward`, from a_t = z g + (1 - z) a_{t-1}: dz = da (g - a_{t-1}),
+    dg = da z, and a share da (1 - z) of da_{t-1}. With h = u + r v the argument of tanh, dh = dg (1 - g²), which is du
+    of the candidate; dr = dh v and dv = dh r. Through σ' = σ (1 - σ), dr and dz become du of the gates, whose arguments
+    are dense layers of a_{t-1} as v is: with d = (du of the gates, dv),
 
         dW_a = dᵀ a_{t-1}    db_a = Σ dv    da_{t-1} = da (1 - z) + d W_a
 

@@ -71,7 +71,7 @@ def relu_backward(a: Array, da: Array) -> Array:
 def leaky_relu_forward(z: Array, slope: Scalar = 0.01) -> tuple[Array, Array]:
     """Compute a = z where z >= 0, and slope · z elsewhere. Cached: where z >= 0, one byte per element.
 
-    With 0 ≤ slope ≤ 1 this is max(slope · z, z). The mask works for every slope; the sign of a does
+    With slope ≤ 1 this is max(slope · z, z). The mask works for every slope; the sign of a does
     not (a negative slope flips it, a slope of 0 and underflow lose it).
     """
     return jax.nn.leaky_relu(z, jnp.asarray(slope, z.dtype)), z >= 0

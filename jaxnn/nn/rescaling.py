@@ -43,8 +43,7 @@ def rescale_forward(x: Array, scale: Scalar = 1 / 255, offset: Scalar = 0.0) -> 
 def rescale_backward(like: Array, dy: Array, scale: Scalar = 1 / 255) -> Array:
     """Compute dx = scale dy, since y = scale x + offset; a float0 for whole numbers, as `jax.vjp` has it.
 
-    Derivation. An entry of y is scale times that of x, plus offset, so its derivative is scale, and no other entry of x
-    is in it.
+    Derivation. Each entry of y is scale times that of x, plus offset: its derivative is scale, and it has no other x.
 
     Example:
       >>> import jax.numpy as jnp
