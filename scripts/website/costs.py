@@ -17,6 +17,7 @@ ROWS_OF = {
     "simple_cell": "recurrent simple",
     "lstm_cell": "recurrent lstm",
     "gru_cell": "recurrent gru",
+    "gru_reset_before": "recurrent gru_reset_before",
     "blockwise_attention": "attention in blocks",
     "attention": "multi_head_attention",
 }
@@ -33,7 +34,7 @@ def cost(name: str) -> str:
             kept = f"{got['hand_kept'] / 1e6:.2f} | {got['auto_kept'] / 1e6:.2f}"
             rows.append(f"| {layer} | {x} | {1e3 * got['hand']:.2f} | {1e3 * got['auto']:.2f} | {ratio} | {kept} |")
     if not rows:
-        return "Not measured: `scripts/bench layers` has no row for it.\n"
+        return "Not measured: `docs/measured/layers.json` has no row for it.\n"
     return "\n".join(
         [
             f"Forward and backward, compiled, by hand and by `jax.vjp` of the plain forward, on {MACHINE} "
