@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -109,8 +110,17 @@ def test_slips_are_cases_of_the_bench():
 
 def test_a_cost_is_measured_or_named_as_not_measured():
     assert "| max_pool 2 | (128, 28, 28, 8) |" in costs.cost("max_pool")
-    assert costs.cost("hinge").startswith("Not measured")
+    assert costs.cost("no such layer").startswith("Not measured")
     assert "| recurrent lstm |" in costs.cost("lstm_cell")
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("max pooling", "max_pool "), ("a depthwise convolution", "depthwise_conv ")]
+)
+def test_the_guide_has_the_measured_times_of_windows(kind, start):
+    ratios = [median(got["ratios"]) for row, got in costs.table().items() if row.startswith(start)]
+    guide = " ".join((ROOT / "docs" / "layers.md").read_text(encoding="utf-8").split())
+    assert re.search(rf"{min(ratios):.2f} to {max(ratios):.2f}( of the time of autodiff)? for {kind}", guide)
 
 
 def test_a_study_has_its_declaration_and_options():
