@@ -57,11 +57,11 @@ def no_regularizer() -> Regularizer:
 @factory
 @checked(strength=_STRENGTH, where=_WHERE)
 def l2(strength: Scalar, where: LeafFilter = is_weight) -> Regularizer:
-    """Return the regularizer strength/2 · Σ w², with gradient strength · w.
+    """Return the regularizer strength/2 · Σ w², with gradient strength · w, over the entries w of the selected leaves.
 
     Under plain gradient descent it is weight decay. A regularizer written λ/(2m) · Σ w² is l2(λ/m).
 
-    Derivation. d(w²/2)/dw = w.
+    Derivation. d(w²/2)/dw = w. Leaves that are not selected have gradient 0.
 
     Args:
       strength: a scalar of at least 0; may be traced.
@@ -91,7 +91,7 @@ def l2(strength: Scalar, where: LeafFilter = is_weight) -> Regularizer:
 @factory
 @checked(strength=_STRENGTH, where=_WHERE)
 def l1(strength: Scalar, where: LeafFilter = is_weight) -> Regularizer:
-    """Return the regularizer strength · Σ |w|, with gradient strength · sign(w), 0 at w = 0.
+    """Return the regularizer strength · Σ |w|, with gradient strength · sign(w), 0 at w = 0, over the selected leaves.
 
     Derivation. d|w|/dw is -1 below 0 and 1 above; at 0 every slope from -1 to 1 is a subgradient, and the slope is 0:
     the choice of `jnp.sign`, with which a weight of 0 stays 0.
@@ -122,6 +122,8 @@ def l1(strength: Scalar, where: LeafFilter = is_weight) -> Regularizer:
 @checked(l1_strength=_STRENGTH, l2_strength=_STRENGTH, where=_WHERE)
 def elastic_net(l1_strength: Scalar, l2_strength: Scalar, where: LeafFilter = is_weight) -> Regularizer:
     """Return the regularizer l1_strength · Σ |w| + l2_strength/2 · Σ w², the sum of `l1` and `l2`.
+
+    w runs over the entries of the selected leaves.
 
     Derivation. The gradient of a sum is the sum of the gradients: l1_strength · sign(w) + l2_strength · w.
 

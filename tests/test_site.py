@@ -8,6 +8,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
+from statistics import median
 from types import SimpleNamespace
 
 import pytest
@@ -205,6 +206,15 @@ def test_an_example_that_begins_with_text_is_a_section(monkeypatch):
     rewritten = importlib.import_module("scripts.website.singular_examples").rewritten
     text = "A cell.\n\nExample:\n  A cell that adds up:\n\n  >>> 1 + 1\n  2\n\nMore text:\n\n  >>> 3\n  3"
     assert rewritten(text) == text.replace("Example:", "Examples:").replace("More text:", "  More text:")
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("max pooling", "max_pool "), ("a depthwise convolution", "depthwise_conv ")]
+)
+def test_the_guide_has_the_measured_times_of_windows(kind, start):
+    ratios = [median(got["ratios"]) for row, got in costs.table().items() if row.startswith(start)]
+    guide = " ".join((ROOT / "docs" / "layers.md").read_text(encoding="utf-8").split())
+    assert re.search(rf"{min(ratios):.2f} to {max(ratios):.2f}( of the time of autodiff)? for {kind}", guide)
 
 
 def test_a_study_has_its_declaration_and_options():

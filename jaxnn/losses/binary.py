@@ -30,9 +30,10 @@ __all__ = [
 def sigmoid_cross_entropy_value(z: Array, y: AnyArray) -> Array:
     """Compute L = -(y log σ(z) + (1 - y) log(1 - σ(z))), summed over an example's outputs, from logits.
 
-    Computed as softplus(z) - yz, rearranged to y softplus(-z) + (1 - y) softplus(z): no exponential overflows and no
-    logarithm of 0 is taken, for |z| up to the largest float. A term whose factor is 0 is omitted, so an infinite logit
-    has zero loss if it is right and infinite loss if it is wrong.
+    σ(z) = 1/(1 + e^-z) is the probability of label 1. The loss is computed as softplus(z) - yz, rearranged to
+    y softplus(-z) + (1 - y) softplus(z): no exponential overflows and no logarithm of 0 is taken, for |z| up to the
+    largest float. A term whose factor is 0 is omitted, so an infinite logit has zero loss if it is right and infinite
+    loss if it is wrong.
 
     Args:
       z: logits, (m,), or (m, k) for k independent binary labels.
@@ -49,7 +50,7 @@ def sigmoid_cross_entropy_value(z: Array, y: AnyArray) -> Array:
       >>> print(sigmoid_cross_entropy_value(jnp.array([0.0, 1e4, -1e4]), jnp.array([1, 1, 1])))
       [6.931472e-01 0.000000e+00 1.000000e+04]
 
-    Source: negative log-likelihood of p(y|x) = ŷ^y (1 - ŷ)^(1 - y); Cox, "The regression analysis of binary
+    Source: negative log-likelihood of p(y|x) = ŷ^y (1 - ŷ)^(1 - y), ŷ = σ(z); Cox, "The regression analysis of binary
     sequences", 1958.
     """
     positive, negative = _terms_of_labels(z, y)
@@ -139,7 +140,7 @@ def sigmoid_cross_entropy(positive_weight: Scalar = 1.0, smoothing: Scalar = 0.0
     With smoothing ε, y' = (1 - ε) y + ε/2 is used in place of y, so that labels are ε/2 and 1 - ε/2. The positive
     weight multiplies the term of y'.
 
-    Derivation. The derivatives of the two terms are -p y σ(-z) and (1 - y) σ(z), whose sum is dz. L is linear in y, so
+    Derivation. The derivatives of the two terms are -p y σ(-z) and (1 - y) σ(z), whose sum is dz. L is affine in y, so
     L' = (1 - ε) L(z, y) + ε L(z, ½), and dz' is the same sum of the two gradients.
 
     Args:

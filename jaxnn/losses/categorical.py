@@ -31,6 +31,8 @@ __all__ = ["softmax_cross_entropy", "softmax_cross_entropy_gradient", "softmax_c
 def softmax_cross_entropy_value(z: Array, y: AnyArray) -> Array:
     """Compute L = -Σ_j y_j log p_j, p = softmax(z), from logits and class numbers or distributions over the classes.
 
+    A class number c stands for y_j = [j = c]: 1 for j = c, and 0 elsewhere.
+
     Args:
       z: logits, (m, k), k >= 2 classes; or (m, ..., k) for labels of each position of a sequence or pixel of an image.
       y: class numbers 0..k-1, (m, ...) or (m, ..., 1), of an integer dtype; or one-hot or soft labels, (m, ..., k),
@@ -66,7 +68,7 @@ def softmax_cross_entropy_gradient(z: Array, y: AnyArray) -> Array:
     """Compute dz = p Σ_j y_j - y, (m, ..., k), with p = softmax(z): p - y for labels that sum to one.
 
     Derivation. log p_j = z_j - log Σ_l e^{z_l}, so ∂log p_j/∂z_i = [i = j] - p_i, and
-    ∂L/∂z_i = -Σ_j y_j([i = j] - p_i) = p_i Σ_j y_j - y_i.
+    ∂L/∂z_i = -Σ_j y_j([i = j] - p_i) = p_i Σ_j y_j - y_i. A class number outside 0..k-1, whose loss is NaN, has dz = p.
 
     Example:
       >>> import jax.numpy as jnp

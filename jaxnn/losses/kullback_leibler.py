@@ -21,7 +21,7 @@ def kl_divergence_value(z: Array, y: AnyArray) -> Array:
     """Compute L = Σ_j y_j (log y_j - log p_j), p = softmax(z), from logits and distributions over the classes.
 
     It is `softmax_cross_entropy_value` less the entropy of y, -Σ_j y_j log y_j, which does not depend on z: the
-    gradient is the same, and the minimum is 0, at p = y. 0 log 0 is 0.
+    gradient is the same. If y sums to one, the minimum is 0, at p = y. 0 log 0 is 0.
 
     Args:
       z: logits, (m, k), k >= 2 classes; or (m, ..., k) for distributions at each position.

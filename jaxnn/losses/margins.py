@@ -140,7 +140,7 @@ def multiclass_hinge_value(z: Array, y: AnyArray) -> Array:
       [0.  1.5]
 
     Source: Crammer and Singer, "On the algorithmic implementation of multiclass kernel-based vector machines", 2001.
-    Weston and Watkins's loss, as PyTorch's `MultiMarginLoss`, sums over the other classes instead.
+    Weston and Watkins's loss sums over the other classes instead, and PyTorch's `MultiMarginLoss` divides that by k.
     """
     _, others, of_class = _scores(z, y)
     return jax.nn.relu(1 - (of_class - others.max(axis=-1)))

@@ -24,8 +24,8 @@ def each_step_loss(loss: Loss) -> Loss:
     """Return the loss of each time within the lengths of `Sequences`; the mean is over times, not over sequences.
 
     Derivation. The times of all sequences are to the loss as examples are. A time within its length has the term and
-    the gradient of the loss; one beyond has neither, and counts 0, so that J = Σ L / n over the n times of all
-    sequences.
+    the gradient of the loss; one beyond has neither, and counts 0. One within counts c, what the loss counts it: 1, or
+    what class weights and ignored labels make of it. So J = Σ c L / Σ c over the times of all sequences.
 
     Args:
       loss: a `Loss` of outputs (m, k), such as `softmax_cross_entropy()`.

@@ -20,11 +20,11 @@ _Function = Callable[[Any, Any], Array]
 def smoothed(f: _Function, smoothing: Scalar, even_labels: Callable[[Any, Any], Array]) -> _Function:
     """Return f(z, (1 - ε) y + ε u) with smoothing ε; f itself if ε is 0, and not traced.
 
-    Derivation. A cross-entropy and its gradient are linear in y, so this is (1 - ε) f(z, y) + ε f(z, u). It needs no
+    Derivation. A cross-entropy and its gradient are affine in y, so this is (1 - ε) f(z, y) + ε f(z, u). It needs no
     labels of fractions, which would round in half precision, nor one-hot labels for class numbers.
 
     Args:
-      f: the value or the gradient of a loss, linear in y.
+      f: the value or the gradient of a loss, affine in y.
       smoothing: ε, a scalar with 0 <= ε < 1; may be traced.
       even_labels: from (z, y) to u, labels that are spread evenly over all classes.
     """

@@ -1,16 +1,7 @@
 """Connectionist temporal classification: labels of a sequence without their places in time.
 
-A path has a class for each time. It gives the labels that are left when repeats are merged and blanks are removed. The
-loss of labels is -log of the summed probability of all paths that give them.
-
-The paths are summed along the labels with a blank before, between and after them, l' of length S = 2 U + 1. A path may
-stay at a place, move to the next, or skip a blank between two different labels, so with p_t(s) the probability of
-class l'_s at time t, the probability of all ways to be at place s after time t is
-
-    α_t(s) = p_t(s) (α_{t-1}(s) + α_{t-1}(s - 1) + [l'_s is a label other than l'_{s-2}] α_{t-1}(s - 2))
-
-and read from the end, that of all ways from place s at time t to the end is β_t(s), by the same recursion on mirrored
-places and times. All is computed in logarithms, in float32 at least.
+`ctc_value` defines paths and the recursion that sums them, `ctc_gradient` derives the gradient from it. All is computed
+in logarithms, in float32 at least.
 """
 
 from functools import partial
@@ -54,7 +45,24 @@ def _as_floats(z: Any) -> Any:
 @rows_on_any_axes
 @checked(z=_LOGITS, y=_LABELS)
 def ctc_value(z: PyTree, y: PyTree, blank: int = 0) -> Array:
-    """Compute -log p(y | z), p the sum over all paths that give the labels y.
+    """Compute -log p(y), p(y) the sum of the probabilities of all paths that give the labels y.
+
+    For one sequence: at each time t = 1, ..., T the logits z_t give each class j the probability p_t(j), with
+    p_t = softmax(z_t). A path π has one class π_t for each time, and the probability Π_t p_t(π_t). One class,
+    the blank, stands for no label. A path gives the labels that remain if runs of one class are first merged, and then
+    the blanks are removed: with - for the blank, a a - a b gives a, a, b.
+
+    Let l' be the labels y_1, ..., y_U with a blank before, between and after them, l' = (-, y_1, -, y_2, ..., y_U, -),
+    of S = 2 U + 1 places. A path that gives y runs through these places from left to right: from one time to the next
+    it stays at its place, moves to the next one, or skips a blank between two different labels. Let α_t(s) be the sum,
+    over all ways to be at place s at time t, of their probabilities up to time t, that of time t included. Then
+
+        α_1(1) = p_1(-)    α_1(2) = p_1(y_1)    α_1(s) = 0 for s > 2
+        α_t(s) = p_t(l'_s) (α_{t-1}(s) + α_{t-1}(s - 1) + [l'_s is a label, and not that of l'_{s-2}] α_{t-1}(s - 2))
+        p(y)   = α_T(S) + α_T(S - 1)
+
+    where [...] is 1 if the statement is true and 0 otherwise, and α is 0 at places that do not exist: a path ends at
+    the last blank or at the last label.
 
     Args:
       z: logits, (m, T, k), or `Sequences` of them.
@@ -89,15 +97,31 @@ def ctc_value(z: PyTree, y: PyTree, blank: int = 0) -> Array:
 @rows_on_any_axes
 @checked(z=_LOGITS, y=_LABELS)
 def ctc_gradient(z: PyTree, y: PyTree, blank: int = 0) -> PyTree:
-    """Compute dz_t = softmax(z_t) - γ_t, γ_t(j) the probability that a path which gives the labels has class j at t.
+    """Compute dz_t = p_t - γ_t, γ_t(j) the probability that a path which gives the labels has class j at time t.
 
-    Derivation. p(y) = Σ over paths of Π_t p_t(path_t), so with p_t = softmax(z_t) and a path's class as one-hot vector
-    e_t, ∂log(path)/∂z_t = e_t - p_t, and
+    p_t = softmax(z_t), paths, the places s = 1, ..., S of l' and α_t(s) are those of `ctc_value`.
 
-        ∂log p(y)/∂z_t = Σ over paths of (path / p(y)) (e_t - p_t) = γ_t - p_t
+    Derivation. Let β_t(s) be the sum, over all ways from place s at time t to an end, of their probabilities from time
+    t on, that of time t included. It is α read from the end, with the places in the order S, ..., 1:
 
-    The paths through place s at time t have the probability α_t(s) β_t(s) / p_t(s), since both contain p_t(s); over
-    p(y), summed over the places of one class, it is γ_t of this class. An infinite loss has gradient 0.
+        β_T(S) = p_T(-)    β_T(S - 1) = p_T(y_U)    β_T(s) = 0 for s < S - 1
+        β_t(s) = p_t(l'_s) (β_{t+1}(s) + β_{t+1}(s + 1) + [l'_{s+2} is a label, and not that of l'_s] β_{t+1}(s + 2))
+
+    In α_t(s) β_t(s) each way to place s is multiplied by each way on from it, and both contain p_t(l'_s). So the paths
+    that are at place s at time t have the probability α_t(s) β_t(s)/p_t(l'_s). Each path that gives y is at one place
+    at each time; so at any t, and for the paths that have class j at time t,
+
+        p(y)        = Σ_s α_t(s) β_t(s)/p_t(l'_s)
+        p(y) γ_t(j) = Σ_{s: l'_s = j} α_t(s) β_t(s)/p_t(j)     which defines γ_t(j), and Σ_j γ_t(j) = 1
+
+    p(y) is a sum of products with one factor of each time, and p_t(j) is that factor in the paths that have class j at
+    time t. So the first line holds, with the slopes of the softmax in the second, and from both the third:
+
+        ∂p(y)/∂p_t(i)        = p(y) γ_t(i)/p_t(i)
+        ∂p_t(i)/∂z_t(j)      = p_t(i) ([i = j] - p_t(j))
+        ∂(-log p(y))/∂z_t(j) = -Σ_i γ_t(i) ([i = j] - p_t(j)) = p_t(j) - γ_t(j)
+
+    An infinite loss, p(y) = 0, has gradient 0.
 
     Args:
       z: logits, (m, T, k), or `Sequences` of them.
@@ -144,7 +168,7 @@ def ctc_gradient(z: PyTree, y: PyTree, blank: int = 0) -> PyTree:
 @factory(computes="ctc_value(z, y)")
 @checked(blank=Count(0), skip_impossible=Flag())
 def ctc(blank: int = 0, skip_impossible: bool = False) -> Loss:
-    """Return the loss of connectionist temporal classification: `ctc_value`, `ctc_gradient`.
+    """Return the loss of connectionist temporal classification: `ctc_value`; `ctc_gradient` derives its gradient.
 
     Args:
       blank: the class that stands for no label.

@@ -48,7 +48,7 @@ def identity_forward(z: Array) -> tuple[Array, tuple[()]]:
 def identity_backward(cache: tuple[()], da: Array) -> Array:
     """Return dz = da.
 
-    Derivation. a = z, so g'(z) = 1.
+    Derivation. a = g(z) = z, so g'(z) = 1.
     """
     return da
 

@@ -58,7 +58,8 @@ def additive_attention_forward(
     """Compute y_i = Σ_j P_ij v_j, with P_ij = softmax_j(e_ij), e_ij = W tanh(q_i + k_j), over the keys that i may see.
 
     q_i and k_j are what the first layer of the network makes of a query and a key, W_q s_i and W_k h_j. So a decoder,
-    which makes one query at each step, computes all k_j once.
+    which makes one query at each step, computes all k_j once. q_i for i = 1, ..., T_q and k_j for j = 1, ..., T_k are
+    vectors of n numbers, W is a row of n, and v_j and y_i have n_v. If a query sees no key, y_i = 0.
 
     Args:
       params: `{"W": (1, n)}`.
@@ -99,11 +100,13 @@ def additive_attention_forward(
 def additive_attention_backward(params: Params, cache: Cache, dy: Array) -> tuple[Params, tuple[Array, Array, Array]]:
     """Compute dW, dq, dk and dv; the tanh are computed again.
 
-    Derivation. y_i = Σ_j P_ij v_j gives dv_j = Σ_i P_ij dy_i and dP_ij = dy_i · v_j. Each row of P is a softmax of e,
-    so de_ij = P_ij (dP_ij - Σ_l P_il dP_il), which is 0 where P is. With z_ij = q_i + k_j, t_ij = tanh(z_ij) and
-    tanh' = 1 - tanh²,
+    Derivation. For one example, y_i = Σ_j P_ij v_j gives dv_j = Σ_i P_ij dy_i and dP_ij = dy_i · v_j. Each row of P is
+    a softmax of e, so de_ij = P_ij (dP_ij - Σ_l P_il dP_il), which is 0 where P is. With z_ij = q_i + k_j,
+    t_ij = tanh(z_ij) and tanh' = 1 - tanh²,
 
         dW = Σ_ij de_ij t_ij    dz_ij = de_ij W (1 - t_ij²)    dq_i = Σ_j dz_ij    dk_j = Σ_i dz_ij
+
+    dW is the sum over the examples, which share W.
 
     Args:
       params: `{"W": (1, n)}`.

@@ -24,6 +24,11 @@ def attention_forward(
 ) -> tuple[Array, tuple[Array, Array, Array, Array]]:
     """Compute y_i = Σ_j P_ij v_j for each head, with P_ij = softmax_j(q_i · k_j / √d) over the keys that i may see.
 
+    In one example and head, q_i for i = 1, ..., T_q and k_j for j = 1, ..., T_k are vectors of d numbers, and v_j and
+    y_i of d_v. A key that i may not see has P_ij = 0; if it sees none, y_i = 0. With dropout, y_i = Σ_j r_ij P_ij v_j
+    with r_ij = kept_ij/(1 - rate), where kept_ij is 1 for a weight that is kept and 0 for one that is dropped, and rate
+    is the fraction that is dropped.
+
     Args:
       q: queries, (m, T_q, heads, d).
       k: keys, (m, T_k, heads, d).
@@ -59,13 +64,14 @@ def attention_backward(
 ) -> tuple[Array, Array, Array]:
     """Compute dq, dk and dv.
 
-    Derivation. y_i = Σ_j P_ij v_j gives dv_j = Σ_i P_ij dy_i and dP_ij = dy_i · v_j. Each row of P is a softmax of
-    S_ij = q_i · k_j / √d, so dS_ij = P_ij (dP_ij - Σ_l P_il dP_il), which is 0 where P is; and S is a product, so
+    Derivation. For one example and head, with the symbols of `attention_forward`, y_i = Σ_j P_ij v_j gives
+    dv_j = Σ_i P_ij dy_i and dP_ij = dy_i · v_j. Each row of P is a softmax of S_ij = q_i · k_j / √d, so
+    dS_ij = P_ij (dP_ij - Σ_l P_il dP_il), which is 0 where P is, as for a key that is not seen; and S is a product, so
 
         dq_i = Σ_j dS_ij k_j / √d    dk_j = Σ_i dS_ij q_i / √d
 
-    Dropout is a factor r_ij = kept_ij/(1 - rate) of each weight, which depends on nothing: y_i = Σ_j r_ij P_ij v_j, so
-    dv_j = Σ_i r_ij P_ij dy_i and dP_ij = r_ij dy_i · v_j, and the rest is as without it.
+    Dropout is a factor r_ij = kept_ij/(1 - rate) of each weight, which does not depend on q, k or v:
+    y_i = Σ_j r_ij P_ij v_j, so dv_j = Σ_i r_ij P_ij dy_i and dP_ij = r_ij dy_i · v_j, and the rest is as without it.
 
     Args:
       cache: of `attention_forward`.

@@ -50,9 +50,10 @@ def blockwise_attention_forward(
 ) -> tuple[Array, Cache]:
     """Compute the y of `attention_forward` block by block, without the weights of all pairs in memory.
 
-    Derivation. With scores S_j = q_i · k_j / √d, the softmax of one query needs their maximum and the sum of e^{S_j},
-    and y is a sum with the same factors. All three are updated by one block of keys after another: μ, ℓ and a
-    hold max S_j, Σ e^(S_j - μ) and Σ e^(S_j - μ) v_j over the blocks so far, and a block with scores S changes them to
+    Derivation. For one query q_i of d numbers, with scores S_j = q_i · k_j / √d of the keys that it may see, and their
+    values v_j, the softmax needs the maximum of S_j and the sum of e^{S_j}, and y is a sum with the same factors.
+    All three are brought up to date by one block of keys after another: μ, ℓ and a hold max S_j, Σ e^(S_j - μ) and
+    Σ e^(S_j - μ) v_j over the blocks so far, and a block with scores S changes them to
 
         μ' = max(μ, max_j S_j)
         ℓ' = e^(μ - μ') ℓ + Σ_j e^(S_j - μ')
@@ -61,7 +62,7 @@ def blockwise_attention_forward(
     No exponent is above 0. After the last block y = a/ℓ, and μ + log ℓ is log Σ_j e^{S_j}. μ and ℓ are kept, not that
     sum, in which a large μ leaves log ℓ no digits. A query that sees no key has y = 0, and ℓ = 1 in the cache.
 
-    Dropout leaves weights out of a, but not of μ and ℓ, and then y = a/(ℓ (1 - rate)).
+    Dropout, of the fraction rate, leaves weights out of a, but not of μ and ℓ, and then y = a/(ℓ (1 - rate)).
 
     Args:
       q: queries, (m, T_q, heads, d).
@@ -120,9 +121,10 @@ def blockwise_attention_backward(
 ) -> tuple[Array, Array, Array]:
     """Compute dq, dk and dv of attention, with the weights of each block computed again.
 
-    Derivation. The weights of any block are P_ij = e^(S_ij - μ_i) / ℓ_i. `attention_backward` derives
-    dv_j = Σ_i P_ij dy_i, dP_ij = dy_i · v_j and dS_ij = P_ij (dP_ij - Σ_l P_il dP_il). The sum over all keys needs no
-    second loop, since y contains it:
+    Derivation. The weights of any block are P_ij = e^(S_ij - μ_i) / ℓ_i, S_ij = q_i · k_j / √d, for the keys that i may
+    see, and 0 for others; μ_i and ℓ_i are those of `blockwise_attention_forward` after the last block.
+    `attention_backward` derives dv_j = Σ_i P_ij dy_i, dP_ij = dy_i · v_j and dS_ij = P_ij (dP_ij - Σ_l P_il dP_il). The
+    sum over all keys needs no second loop, since y contains it:
 
         Σ_l P_il dP_il = Σ_l P_il dy_i · v_l = dy_i · y_i
 

@@ -55,8 +55,9 @@ def batch_norm_forward(
     """Compute y = γ x̂ + β with x̂ = (x - μ)/σ, μ the mean of each feature over the batch and σ² its variance plus ε.
 
     With w_i how much row i counts and N = Σ_i w_i, μ = Σ_i w_i x_i/N and σ² = Σ_i w_i (x_i - μ)²/N + ε. The rows are
-    all axes but the last, so images (m, height, width, n) are normalized over their pixels too. μ and σ are computed in
-    float32 at least, in two passes; unlike layer normalization, (x - μ)² must not overflow.
+    all axes but the last, so images (m, height, width, n) are normalized over their pixels too. For a row of weight 0,
+    x_i is replaced with the constant 0, so that y_i = β - γ μ/σ there; if all weights are 0, N is replaced with 1. μ
+    and σ are computed in float32 at least, in two passes; unlike layer normalization, (x - μ)² must not overflow.
 
     Args:
       params: `{"gamma": (n,), "beta": (n,)}`, the gain γ and the shift β.
@@ -104,6 +105,8 @@ def batch_norm_forward(
 def batch_norm_backward(params: Params, cache: dict[str, Array], dy: Array) -> tuple[Params, Array]:
     """Compute dγ = Σ dy x̂, dβ = Σ dy, and dx_i = γ/σ (dy_i - w_i (dβ + x̂_i dγ)/N), with w_i how much row i counts.
 
+    Where w_i = 0, dx_i = 0.
+
     Derivation, for one feature. y_i = γ x̂_i + β gives dγ and dβ, and γ dy_i as the cotangent of x̂_i. With s_i = w_i/N,
     μ = Σ_k s_k x_k, σ² = Σ_k s_k (x_k - μ)² + ε and Σ_k s_k = 1,
 
@@ -112,7 +115,9 @@ def batch_norm_backward(params: Params, cache: dict[str, Array], dy: Array) -> t
         ∂x̂_k/∂x_i = ([i = k] - s_i)/σ - x̂_k/σ · s_i x̂_i        the quotient rule on (x_k - μ)/σ
         dx_i      = γ Σ_k dy_k ∂x̂_k/∂x_i = γ/σ (dy_i - s_i Σ_k dy_k - s_i x̂_i Σ_k dy_k x̂_k)
 
-    and the two sums are dβ and dγ.
+    and the two sums are dβ and dγ. A row of weight 0 has the constant 0 in place of x_i, so dx_i = 0, and not γ/σ dy_i
+    as in the last line. Its y_i = γ x̂_i + β, with x̂_i = -μ/σ, still depends on γ, on β and, through μ and σ, on the
+    other rows: so the sums over k, which are dβ and dγ, contain it.
 
     Args:
       params: `{"gamma": (n,), "beta": (n,)}`.

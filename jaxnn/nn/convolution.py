@@ -32,11 +32,14 @@ def conv_forward(
     dilation: PerAxis = 1,
     groups: int = 1,
 ) -> tuple[Array, Array]:
-    """Compute z_{i,u,o} = b_o + Σ_{a,c} x_{i, s u + d a - p, c} K_{a,c,o}, for windows u and the offsets a in one.
+    """Compute z_{i,u,o} = b_o + Σ_{a,c} x_{i, s u + d a - p, c} K_{a,c,o}, for example i, window u and filter o.
 
-    Places have one axis for sequences (m, T, c_in), two for images (m, height, width, c_in); s u + d a - p is meant
-    axis by axis, and outside of x there are zeros. As in all frameworks of neural networks, the filters are not turned:
-    it is a correlation. Along an axis of n places there are floor((n + p_low + p_high - d (k - 1) - 1)/s) + 1 windows.
+    Along each axis a window sees k places, at the offsets a = 0, ..., k - 1; s is the stride, d the dilation, and p is
+    p_low, the padding at the low end, as p_high is that at the high end. Places have one axis for sequences
+    (m, T, c_in), two for images (m, height, width, c_in); s u + d a - p is meant axis by axis, and outside of x there
+    are zeros. c runs over the channels that the filter sees: all of them, or with groups those of its part, counted in
+    K from 0 in each part. As in all frameworks of neural networks, the filters are not turned: it is a correlation.
+    Along an axis of n places there are floor((n + p_low + p_high - d (k - 1) - 1)/s) + 1 windows.
 
     Args:
       params: `{"K": (*size, c_in/groups, c_out), "b": (c_out,)}`, c_out filters.
@@ -82,12 +85,14 @@ def conv_backward(
 ) -> tuple[Params, Array]:
     """Compute dparams and dx of `conv_forward` from the cache x and the cotangent dz, in the shape of z.
 
-    Derivation. z_{i,u,o} is b_o and, for each offset a and channel c, one product of x at the place h = s u + d a - p
-    with K_{a,c,o}. So
+    Derivation. Symbols are those of `conv_forward`, with p = p_low. z_{i,u,o} is b_o and, for each offset a and channel
+    c, one product of x at the place h = s u + d a - p with K_{a,c,o}. So
 
         dK_{a,c,o} = Σ_{i,u} dz_{i,u,o} x_{i, s u + d a - p, c}     each filter entry is used once by every window
         db_o       = Σ_{i,u} dz_{i,u,o}                             b is added once to a window, not to each offset
         dx_{i,h,c} = Σ_o Σ_{u,a: s u + d a - p = h} dz_{i,u,o} K_{a,c,o}     over every window that sees the place
+
+    and with groups, o runs over the filters of the part that c is in.
 
     Put s - 1 zeros between the places of dz, so that window u lies at s u: then dx is the correlation of that with the
     filters turned by 180 degrees, a -> k - 1 - a, and the axes of their channels swapped, and dK that of x with it.

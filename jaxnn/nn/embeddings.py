@@ -70,8 +70,9 @@ def embedding_forward(params: Params, x: Array) -> tuple[Array, Array]:
 def embedding_backward(params: Params, x: Array, dy: Array) -> tuple[Params, Array]:
     """Compute dE_v, the sum of dy over the places where x is v; dx is a float0, as `jax.vjp` has it for whole numbers.
 
-    Derivation. y_i = E[x_i] = Σ_v [x_i = v] E_v, so dE_v = Σ_i [x_i = v] dy_i: rows that were not looked up have none,
-    and one that was looked up twice has the sum.
+    Derivation. With i for a place of x, E_v for row v of E, and [x_i = v] for 1 if x_i is v and 0 otherwise,
+    y_i = E[x_i] = Σ_v [x_i = v] E_v, so dE_v = Σ_i [x_i = v] dy_i: rows that were not looked up have none, and one that
+    was looked up twice has the sum. A number outside of the vocabulary, whose y is NaN, adds to none.
 
     Example:
       >>> import jax.numpy as jnp

@@ -57,8 +57,8 @@ def global_max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
 def global_max_pool_backward(cache: tuple[Array, Array], dy: Array) -> Array:
     """Compute dx, which is dy at the first largest element of each channel and 0 elsewhere.
 
-    Derivation. The window of `max_pool_backward` that sees all places: y is that element, and no other passes anything,
-    also where it is as large. Where y is NaN, nothing passes.
+    Derivation. It is that of `max_pool_backward`, for one window that sees all places: y is that element, and no other
+    passes anything, also where it is as large. Where y is NaN, nothing passes.
 
     Example:
       >>> import jax.numpy as jnp

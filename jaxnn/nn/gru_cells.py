@@ -27,12 +27,18 @@ __all__ = [
 def gru_cell_forward(params: Params, state: State, u: Array) -> tuple[State, dict[str, Array]]:
     """Compute one step of gated recurrent units, with the reset gate after the product.
 
+    x_t (m, n_in) are the inputs of time t, with a row for each example; a_t are the states, (m, n). u = W_x x_t + b,
+    the inputs' share of all gates, (m, 3 n), is computed before, with W_x (3 n, n_in), W_a (3 n, n), b (3 n,) and, of
+    the candidate, b_a (n,). A matrix is applied to each row, so W_a a_{t-1} is a_{t-1} W_aᵀ as arrays. σ is the
+    logistic function, products of gates are elementwise.
+
         r, z = σ(W_a a_{t-1} + u), the reset and update gates
         v    = W_a a_{t-1} + b_a
         g    = tanh(u + r v), the candidate
         a_t  = z g + (1 - z) a_{t-1}
 
-    each with its rows of W_a and its columns of u, in the order r, z, g. (PyTorch's and Keras' update gate is 1 - z.)
+    each with its rows of W_a and its columns of u, in the order r, z, g. (The update gate of Cho et al., PyTorch and
+    Keras is 1 - z.)
 
     Args:
       params: `{"W_x": (3 n, n_in), "W_a": (3 n, n), "b": (3 n,), "b_a": (n,)}`; W_x and b are in u.
@@ -49,7 +55,7 @@ def gru_cell_forward(params: Params, state: State, u: Array) -> tuple[State, dic
       [[0.5]]
 
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine translation",
-    2014; this form is that of cuDNN.
+    2014, equations 5 to 8, with the reset gate before the product; after it, the form of cuDNN.
     """
     (a,), n = state, state[0].shape[-1]
     of_states = a @ params["W_a"].T
@@ -65,10 +71,10 @@ def gru_cell_backward(
 ) -> tuple[Params, State, Array]:
     """Compute dW_a, db_a, da_{t-1} and du of one step from the cotangent da of its output.
 
-    Derivation. From a_t = z g + (1 - z) a_{t-1}: dz = da (g - a_{t-1}), dg = da z, and a share da (1 - z) of da_{t-1}.
-    With h = u + r v the argument of tanh, dh = dg (1 - g²), which is du of the candidate; dr = dh v and dv = dh r.
-    Through σ' = σ (1 - σ), dr and dz become du of the gates, whose arguments are dense layers of a_{t-1} as v is: with
-    d = (du of the gates, dv),
+    Derivation. With the symbols of `gru_cell_forward`, from a_t = z g + (1 - z) a_{t-1}: dz = da (g - a_{t-1}),
+    dg = da z, and a share da (1 - z) of da_{t-1}. With h = u + r v the argument of tanh, dh = dg (1 - g²), which is du
+    of the candidate; dr = dh v and dv = dh r. Through σ' = σ (1 - σ), dr and dz become du of the gates, whose arguments
+    are dense layers of a_{t-1} as v is: with d = (du of the gates, dv),
 
         dW_a = dᵀ a_{t-1}    db_a = Σ dv    da_{t-1} = da (1 - z) + d W_a
 
@@ -102,11 +108,16 @@ def gru_cell_backward(
 def gru_reset_before_forward(params: Params, state: State, u: Array) -> tuple[State, dict[str, Array]]:
     """Compute one step of gated recurrent units, with the reset gate before the product.
 
+    x_t (m, n_in) are the inputs of time t, with a row for each example; a_t are the states, (m, n). u = W_x x_t + b,
+    the inputs' share of all gates, (m, 3 n), is computed before, with W_x (3 n, n_in), W_a (3 n, n) and b (3 n,). A
+    matrix is applied to each row, so W_a a_{t-1} is a_{t-1} W_aᵀ as arrays. σ is the logistic function, products of
+    gates are elementwise.
+
         r, z = σ(W_a a_{t-1} + u), the reset and update gates
         g    = tanh(W_a (r a_{t-1}) + u), the candidate
         a_t  = z g + (1 - z) a_{t-1}
 
-    each with its rows of W_a and its columns of u, in the order r, z, g.
+    each with its rows of W_a and its columns of u, in the order r, z, g. (The update gate of Cho et al. is 1 - z.)
 
     Args:
       params: `{"W_x": (3 n, n_in), "W_a": (3 n, n), "b": (3 n,)}`; W_x and b are in u.
@@ -122,8 +133,9 @@ def gru_reset_before_forward(params: Params, state: State, u: Array) -> tuple[St
       >>> print(gru_reset_before_forward(params, (jnp.ones((1, 1)),), jnp.zeros((1, 3)))[0][0])
       [[0.5]]
 
-    Source: Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine translation",
-    2014, equations 5 to 8.
+    Sources: Chung, Gulcehre, Cho and Bengio, "Empirical evaluation of gated recurrent neural networks on sequence
+    modeling", 2014, section 3.2, whose z this is; Cho et al., "Learning phrase representations using RNN
+    encoder-decoder for statistical machine translation", 2014, equations 5 to 8, where h = z h_{t-1} + (1 - z) h̃.
     """
     (a,), n = state, state[0].shape[-1]
     W_a = params["W_a"]
@@ -139,10 +151,10 @@ def gru_reset_before_backward(
 ) -> tuple[Params, State, Array]:
     """Compute dW_a, da_{t-1} and du of one step from the cotangent da of its output.
 
-    Derivation. From a_t = z g + (1 - z) a_{t-1}: dz = da (g - a_{t-1}), dg = da z, and a share da (1 - z) of da_{t-1}.
-    With h = W_a (r a_{t-1}) + u the argument of tanh, dh = dg (1 - g²), which is du of the candidate, and e = dh W_a is
-    the cotangent of r a_{t-1}: dr = e a_{t-1}, and a share e r of da_{t-1}. Through σ' = σ (1 - σ), dr and dz become du
-    of the gates, d:
+    Derivation. With the symbols of `gru_reset_before_forward`, from a_t = z g + (1 - z) a_{t-1}: dz = da (g - a_{t-1}),
+    dg = da z, and a share da (1 - z) of da_{t-1}. With h = W_a (r a_{t-1}) + u the argument of tanh, dh = dg (1 - g²),
+    which is du of the candidate, and e = dh W_a is the cotangent of r a_{t-1}: dr = e a_{t-1}, and a share e r of
+    da_{t-1}. Through σ' = σ (1 - σ), dr and dz become du of the gates, d:
 
         dW_a = dᵀ a_{t-1} for the gates, dhᵀ (r a_{t-1}) for the candidate    da_{t-1} = da (1 - z) + e r + d W_a
 

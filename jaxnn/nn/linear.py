@@ -48,7 +48,7 @@ def dense_forward(params: Params, x: Array) -> tuple[Array, Array]:
 def dense_backward(params: Params, x: Array, dz: Array) -> tuple[Params, Array]:
     """Compute dparams and dx of z = x Wᵀ + b from the cache x and the cotangent dz, in the shape of z.
 
-    Derivation. z_ij = Σ_k x_ik W_jk + b_j, so with dz_ij the cotangent of z_ij
+    Derivation. For row i of x and z, unit j and input k, z_ij = Σ_k x_ik W_jk + b_j, so, dz_ij the cotangent of z_ij,
 
         dW_jk = Σ_i dz_ij ∂z_ij/∂W_jk = Σ_i dz_ij x_ik    dW = dzᵀ x
         db_j  = Σ_i dz_ij                                 db = Σ_i dz_i

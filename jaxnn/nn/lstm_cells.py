@@ -19,6 +19,11 @@ __all__ = ["lstm_cell", "lstm_cell_backward", "lstm_cell_forward"]
 def lstm_cell_forward(params: Params, state: State, u: Array) -> tuple[State, dict[str, Array]]:
     """Compute one step of long short-term memory.
 
+    x_t (m, n_in) are the inputs of time t, with a row for each example; a_t and c_t are the states, (m, n). The inputs'
+    share of all gates, u = W_x x_t + b, (m, 4 n), is computed before, with W_x (4 n, n_in), W_a (4 n, n) and b (4 n,).
+    A matrix is applied to each row, so W_a a_{t-1} is a_{t-1} W_aᵀ as arrays. σ is the logistic function, products of
+    gates are elementwise.
+
         f, i, o = σ(W_a a_{t-1} + u), the forget, input (update) and output gates
         g       = tanh(W_a a_{t-1} + u), the candidate
         c_t     = f c_{t-1} + i g
@@ -60,8 +65,9 @@ def lstm_cell_backward(
 ) -> tuple[Params, State, Array]:
     """Compute dW_a, the cotangents of a_{t-1} and c_{t-1}, and du of one step from those of a_t and c_t.
 
-    Derivation. a_t = o tanh(c_t) gives do = da tanh(c_t), and the cotangent of c_t is dc + da o (1 - tanh²(c_t)), where
-    dc comes from the step after. From c_t = f c_{t-1} + i g, with that sum as dc,
+    Derivation. With the symbols of `lstm_cell_forward` and z = W_a a_{t-1} + u, a_t = o tanh(c_t) gives
+    do = da tanh(c_t), and the cotangent of c_t is dc + da o (1 - tanh²(c_t)), where dc comes from the step after. From
+    c_t = f c_{t-1} + i g, with that sum as dc,
 
         df = dc c_{t-1}    di = dc g    dg = dc i    dc_{t-1} = dc f
 

@@ -49,6 +49,8 @@ def max_pool_forward(
 ) -> tuple[Array, tuple[Array, ...]]:
     """Compute y_{i,u,c} = max_a x_{i, s u + a - p, c}, the largest element that window u sees.
 
+    For example i and channel c; along each axis, a window of size k has the offsets a = 0, ..., k - 1, s is the stride
+    and p the padding at the low end; s u + a - p is meant axis by axis.
     Padding is never the largest. A window with NaN gives NaN.
 
     Args:
@@ -101,9 +103,10 @@ def max_pool_backward(
 ) -> Array:
     """Compute dx, where dy of each window is added to the place of its first largest element, in row-major order.
 
-    Derivation. y_u = x_h for the place h of the largest element, so ∂y_u/∂x_h = 1, and the others are 0. Windows that
-    overlap may have the same largest element: dx_h = Σ_{u: h is the largest of u} dy_u. At a tie the maximum has no
-    derivative; the first place has it all, as JAX has it for `lax.reduce_window`. A window with NaN passes nothing.
+    Derivation. In one example and channel, y_u = x_h for the place h of the largest element, so ∂y_u/∂x_h = 1, and the
+    others are 0. Windows that overlap may have the same largest element: dx_h = Σ_{u: h is the largest of u} dy_u. At a
+    tie the maximum has no derivative; the first place has it all, as JAX has it for `lax.reduce_window`. A window with
+    NaN passes nothing.
 
     Example:
       >>> import jax.numpy as jnp
@@ -130,6 +133,9 @@ def avg_pool_forward(
     count_padding: bool = True,
 ) -> tuple[Array, Array]:
     """Compute y_{i,u,c} = Σ_a x_{i, s u + a - p, c}/n_u, the mean of the n_u elements that window u sees.
+
+    The other symbols are those of `max_pool_forward`. By default the zeros of the padding count, and n_u is the number
+    of places in a window; without `count_padding`, it is the number of those that are in x.
 
     Args:
       x: inputs, (m, *places, n), as of `conv_forward`. Whole numbers become floats.
@@ -169,8 +175,8 @@ def avg_pool_backward(
 ) -> Array:
     """Compute dx_h = Σ_{u sees h} dy_u/n_u.
 
-    Derivation. y_u is linear in each element that it sees, with the factor 1/n_u; what windows that overlap pass to the
-    same place is added.
+    Derivation. In one example and channel, with n_u as in `avg_pool_forward`, y_u is linear in each element that it
+    sees, with the factor 1/n_u; what windows that overlap pass to the same place is added.
 
     Args:
       like: the cache of `avg_pool_forward`.

@@ -43,6 +43,8 @@ _SMALL = jax.nn.initializers.normal(0.02)
 def sinusoids(n_times: int, n: int, offset: Scalar = 0, dtype: DTypeLike = float) -> Array:
     """Return the positions of n_times times, p_{t, 2i} = sin(t / 10000^(2i/n)) and p_{t, 2i+1} = cos of the same.
 
+    t is offset, ..., offset + n_times - 1.
+
     The vector of time t + k is a rotation of that of time t, by angles that depend on k alone.
 
     Args:
@@ -74,7 +76,9 @@ def sinusoids(n_times: int, n: int, offset: Scalar = 0, dtype: DTypeLike = float
 @factory(computes="x + sinusoids(T, n)")
 @checked(offset=_OFFSET)
 def positions(offset: Scalar = 0) -> Layer:
-    """Return the layer y_t = x_t + p_t with the sines and cosines p of `sinusoids`.
+    """Return the layer y_t = x_t + p_{offset+t} with the sines and cosines p of `sinusoids`, t = 0, ..., T - 1.
+
+    Beyond the lengths of `Sequences`, y_t = 0 and dx_t = 0.
 
     Derivation. p does not depend on x, so dx = dy.
 
@@ -124,7 +128,7 @@ def positions(offset: Scalar = 0) -> Layer:
 @forward_on_any_axes
 @checked(params=Leaves(E="longest n"), x=Floats("m T n"), offset=_OFFSET)
 def learned_positions_forward(params: Params, x: Array, offset: Scalar = 0) -> tuple[Array, Array]:
-    """Compute y_t = x_t + E[offset + t], with a learned vector for each time.
+    """Compute y_t = x_t + E[offset + t], with a learned vector for each time t = 0, ..., T - 1: a row of E.
 
     Args:
       params: `{"E": (longest, n)}`.
@@ -183,6 +187,8 @@ def learned_positions(
     longest: int, offset: Scalar = 0, init: Literal["zeros", "normal"] | Initializer = _SMALL
 ) -> Layer:
     """Return the layer y_t = x_t + E[offset + t]; `learned_positions_backward` derives its gradient.
+
+    Beyond the lengths of `Sequences`, y_t = 0, and dy_t is taken as 0.
 
     Args:
       longest: the number of times that have a vector.

@@ -60,7 +60,7 @@ def reshape(*sizes: int) -> Layer:
 @factory
 @checked(seed=Count(0))
 def permute(seed: int = 0) -> Layer:
-    """Return the layer that puts the times of sequences in one fixed random order: y_t = x_π(t).
+    """Return the layer that puts the times of sequences in one fixed random order π: y_t = x_π(t), t = 0, ..., T - 1.
 
     A sequence has the same numbers then, but what belongs together is far apart: the usual test of long memory, on the
     pixels of an image.

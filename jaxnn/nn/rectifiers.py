@@ -71,7 +71,7 @@ def relu_backward(a: Array, da: Array) -> Array:
 def leaky_relu_forward(z: Array, slope: Scalar = 0.01) -> tuple[Array, Array]:
     """Compute a = z where z >= 0, and slope · z elsewhere. Cached: where z >= 0, one byte per element.
 
-    With 0 < slope < 1 this is max(slope · z, z). The mask works for every slope; the sign of a does
+    With slope ≤ 1 this is max(slope · z, z). The mask works for every slope; the sign of a does
     not (a negative slope flips it, a slope of 0 and underflow lose it).
     """
     return jax.nn.leaky_relu(z, jnp.asarray(slope, z.dtype)), z >= 0
@@ -107,7 +107,7 @@ def softplus_forward(z: Array) -> tuple[Array, Array]:
 def softplus_backward(a: Array, da: Array) -> Array:
     """Compute dz = da · (1 - e^-a).
 
-    Derivation. g' = e^z/(1 + e^z) = 1 - 1/(1 + e^z), and 1 + e^z = e^a. `expm1` keeps the digits if a is
+    Derivation. With a = g(z), g' = e^z/(1 + e^z) = 1 - 1/(1 + e^z), and 1 + e^z = e^a. `expm1` keeps the digits if a is
     small, that is, if z is far below 0.
 
     Example:
@@ -123,7 +123,7 @@ def softplus_backward(a: Array, da: Array) -> Array:
 
 @checked(z=_ARRAY)
 def silu_forward(z: Array) -> tuple[Array, Array]:
-    """Compute a = z σ(z). Cached: z, since a takes some values twice and does not determine z."""
+    """Compute a = z σ(z), σ(z) = 1/(1 + e^-z). Cached: z, since a takes some values twice and does not determine z."""
     return jax.nn.silu(z), z
 
 
@@ -131,7 +131,7 @@ def silu_forward(z: Array) -> tuple[Array, Array]:
 def silu_backward(z: Array, da: Array) -> Array:
     """Compute dz = da · σ(z)(1 + z(1 - σ(z))).
 
-    Derivation. g' = σ + zσ' = σ + zσ(1 - σ).
+    Derivation. With a = g(z) and σ' = σ(1 - σ), g' = σ + zσ' = σ + zσ(1 - σ).
 
     Example:
       >>> import jax.numpy as jnp
@@ -209,8 +209,8 @@ def elu_forward(z: Array, alpha: Scalar = 1.0) -> tuple[Array, Array]:
 def elu_backward(z: Array, da: Array, alpha: Scalar = 1.0) -> Array:
     """Compute dz = da where z > 0, and α e^z da elsewhere.
 
-    Derivation. For z <= 0, g' = α e^z; at z = 0 this is α, the choice of `jax.nn.elu`. It equals a + α, but if a is
-    close to -α, that difference has no digits left.
+    Derivation. a = g(z) has g' = 1 for z > 0, and g' = α e^z for z <= 0; at z = 0 this is α, the choice of
+    `jax.nn.elu`. α e^z equals a + α, but if a is close to -α, that difference has no digits left.
 
     Example:
       >>> import jax.numpy as jnp
@@ -234,7 +234,7 @@ def relu() -> Layer:
 @factory(computes="leaky_relu_forward(z) or jax.nn.leaky_relu(z)")
 @checked(slope=Real())
 def leaky_relu(slope: Scalar = 0.01) -> Layer:
-    """Return the elementwise layer a = max(slope · z, z): `leaky_relu_forward`, `leaky_relu_backward`.
+    """Return the elementwise layer a = z where z ≥ 0, slope · z elsewhere: `leaky_relu_forward`, `..._backward`.
 
     Args:
       slope: a scalar, the slope for z < 0; any number, 0.01 by default.

@@ -49,7 +49,9 @@ def recurrent(
 
     Derivation. The state s_t reaches the loss through y_t and through s_{t+1}, so ds_t is dy_t in its first array plus
     what the backward of step t + 1 returns; read against time, each step's backward gives ds_{t-1}. The weights take
-    part in every step, so dparams is the sum over t. `Cell` describes how that sum becomes a matrix product.
+    part in every step, so dparams is the sum over t. Beyond a sequence's length the state stays, s_t = s_{t-1}, and
+    y_t = 0: so ds_t passes unchanged, and the step adds nothing to dparams and dx. `Cell` describes how that sum
+    becomes a matrix product.
 
     Args:
       cell: one step, such as `lstm_cell(128)`.

@@ -41,9 +41,9 @@ def rescale_forward(x: Array, scale: Scalar = 1 / 255, offset: Scalar = 0.0) -> 
 
 @checked(like=Numbers("0"), dy=Numbers(), scale=_OPTIONS["scale"])
 def rescale_backward(like: Array, dy: Array, scale: Scalar = 1 / 255) -> Array:
-    """Compute dx = scale dy, since y is linear in x; a float0 for whole numbers, as `jax.vjp` has it.
+    """Compute dx = scale dy, since y = scale x + offset; a float0 for whole numbers, as `jax.vjp` has it.
 
-    Derivation. y_ij = scale x_ij, so ∂y_ij/∂x_ij = scale, and no other entry of y depends on x_ij.
+    Derivation. Each entry of y is scale times that of x, plus offset: its derivative is scale, and it has no other x.
 
     Example:
       >>> import jax.numpy as jnp

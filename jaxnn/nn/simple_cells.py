@@ -23,6 +23,10 @@ INIT = OneOf(INITIALIZERS) | Function("key", "shape", "dtype")
 def simple_cell_forward(params: Params, state: State, u: Array) -> tuple[State, tuple[()]]:
     """Compute a_t = tanh(W_a a_{t-1} + u), one step of a simple recurrent network.
 
+    x_t (m, n_in) are the inputs of time t, with a row for each example; a_t are the states, (m, n). u = W_x x_t + b,
+    the inputs' share of all gates, (m, n), is computed before, with W_x (n, n_in), W_a (n, n) and b (n,). A matrix is
+    applied to each row, so W_a a_{t-1} is a_{t-1} W_aᵀ as arrays.
+
     Args:
       params: `{"W_x": (n, n_in), "W_a": (n, n), "b": (n,)}`; W_x and b are in u.
       state: (a_{t-1},), (m, n).

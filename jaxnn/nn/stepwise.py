@@ -40,6 +40,7 @@ def each_step(layer: Layer) -> Layer:
     takes its means over the times within the lengths.
 
     Derivation. y_t depends on x_t alone, so dx_t is that of f for dy_t, and dparams is the sum over the rows.
+    Beyond the lengths, x_t is taken as 0 before f and dy_t after it, y_t = 0 and dx_t = 0.
 
     Args:
       layer: a `Layer` that takes an example at one time.

@@ -55,7 +55,7 @@ def dropout_forward(x: Array, rate: Scalar, key: Key) -> tuple[Array, Array]:
 def dropout_backward(mask: Array, dy: Array, rate: Scalar) -> Array:
     """Compute dx = dy · mask/(1 - rate), since y is linear in x, element by element.
 
-    Derivation. y_ij = x_ij mask_ij/(1 - rate), and neither the mask nor the rate depends on x.
+    Derivation. Each entry of y is that of x times that of mask/(1 - rate); neither mask nor rate depends on x.
 
     The mask must be the one of the forward: a new one would give the gradient of another function.
 

@@ -47,6 +47,10 @@ def conv_transpose_forward(
 ) -> tuple[Array, Array]:
     """Compute z_{i,h,o} = b_o + Σ_c Σ_{u,a: s u + d a - p = h} x_{i,u,c} K_{a,c,o}: each place fills a window of z.
 
+    Place u of example i fills k places of z along each axis, at the offsets a = 0, ..., k - 1; s is the stride, d the
+    dilation, and p is p_low: p_low and p_high places are cut off at the ends. s u + d a - p is meant axis by axis. c
+    runs over all channels of x, or with groups over those of the part that o is in.
+
     It is what a convolution from z to x, with filters K whose axes of channels are swapped, does to the cotangent of x:
     place u of x is its window, and lies at s u in z. Filters are not turned, as in PyTorch and Keras;
     `lax.conv_transpose` and Flax turn them by default, so that their filters are `jnp.flip(K, axes of size)` here.
@@ -98,7 +102,8 @@ def conv_transpose_backward(
 ) -> tuple[Params, Array]:
     """Compute dparams and dx of `conv_transpose_forward` from the cache x and the cotangent dz, in the shape of z.
 
-    Derivation. Each x_{i,u,c} and K_{a,c,o} has one product, which is added at the place s u + d a - p of z. So
+    Derivation. Symbols are those of `conv_transpose_forward`, with p = p_low. Each x_{i,u,c} and K_{a,c,o} has one
+    product, which is added at the place s u + d a - p of z. So
 
         dx_{i,u,c} = Σ_{a,o} dz_{i, s u + d a - p, o} K_{a,c,o}     a convolution of dz with stride s
         dK_{a,c,o} = Σ_{i,u} x_{i,u,c} dz_{i, s u + d a - p, o}

@@ -20,6 +20,8 @@ __all__ = ["upsample", "upsample_backward", "upsample_forward"]
 def upsample_forward(x: Array, factor: PerAxis = 2) -> tuple[Array, Array]:
     """Compute y_{i, f u + a, c} = x_{i,u,c} for a = 0, ..., f - 1: each place f times, along each axis.
 
+    For example i, place u and channel c; f u + a is meant axis by axis.
+
     Args:
       x: inputs, (m, *places, n). Whole numbers become floats.
       factor: f, a number for images, f x f; (f,) for sequences, (f_height, f_width) for images, one for each axis.

@@ -15,6 +15,7 @@ ROWS_OF = {
     "simple_cell": "recurrent simple",
     "lstm_cell": "recurrent lstm",
     "gru_cell": "recurrent gru",
+    "gru_reset_before": "recurrent gru_reset_before",
     "blockwise_attention": "attention in blocks",
     "attention": "multi_head_attention",
 }

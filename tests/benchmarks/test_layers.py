@@ -1,31 +1,39 @@
-"""The layers benchmark: every layer has a row, and a row's verdicts are those of its numbers."""
+"""The layers benchmark: every derivation has a row, and a row's verdicts are those of its numbers."""
+
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
 import jaxnn
-from jaxnn import nn
-from scripts.benchmarks import layers
-from tests.helpers.registry import factories
-
-# Layers made of layers or functions, and the one that does nothing.
-OF_OTHERS = {"chain", "repeat", "residual", "remat", "with_dtype", "fan_out", "parallel", "shared", "fan_in_sum"}
-OF_OTHERS |= {"fan_in_concat", "frozen", "layer_from", "stateless", "identity", "carried"}
+from jaxnn.nn.boundaries import call_forward
+from scripts.benchmarks import gpu, layers
+from scripts.website.costs import ROWS_OF
+from scripts.website.derivations import entries
 
 
-def test_every_layer_has_a_row():
-    made = {row.layer.factory_call.factory for row in layers.rows().values()}
-    assert {factory.__name__ for factory in factories(nn)} == {factory.__name__ for factory in made} | OF_OTHERS
+def test_every_derivation_has_a_row():
+    names = layers.rows()
+    for page in (page for _, group in entries() for page in group):
+        wanted = ROWS_OF.get(page.name, page.name)
+        assert any(name == wanted or name.startswith(f"{wanted} ") for name in names), page.name
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", layers.rows())
 def test_the_plain_forward_is_the_layer(name, no_rank_promotion_rule):
     row = layers.rows()[name]
-    of_two = tuple((2, *one[1:]) for one in layers.arrays_of(row.sizes[0]))
-    x, params, key = layers.drawn(row, of_two if len(of_two) > 1 else of_two[0])
-    np.testing.assert_allclose(row.layer.forward(params, x, key)[0], row.plain(params, x, key), rtol=1e-4, atol=1e-4)
+    of_two = jax.tree.map(lambda shape: (2, *shape[1:]), row.sizes[0], is_leaf=lambda shape: isinstance(shape[0], int))
+    x, params, key = layers.drawn(row, of_two)
+    got, expected = call_forward(row.layer, params, x, key, None)[0], row.plain(params, x, key)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), got, expected)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", [name for name, row in layers.rows().items() if row.data is not None])
+def test_the_gradient_of_a_loss_is_that_of_its_plain_form(name, no_rank_promotion_rule):
+    assert gpu.difference(layers.rows()[name], layers.rows()[name].sizes[0], "highest") < gpu.BOUND
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,12 @@ def test_class_number_outside_is_nan_in_the_mean_too(make):
             softmax(**make).check(jnp.zeros((3, 3)), np.array([0, 1, wrong]))
 
 
+def test_a_class_number_outside_has_the_gradient_p():
+    z = jnp.asarray(RNG.normal(size=(3, 4)), jnp.float32)
+    dz = jaxnn.losses.softmax_cross_entropy_gradient(z, jnp.array([-1, 4, 2**30]))
+    np.testing.assert_allclose(dz, jax.nn.softmax(z), **TOLERANCE["float32"])
+
+
 @pytest.mark.parametrize("scale", [1e-300, 1e-20, 1.0, 1e30, 1e300])
 def test_class_weights_matter_by_their_ratios(scale):
     z, y = jnp.asarray(RNG.normal(size=(6, 3)), jnp.float32), np.array([0, 1, 2, 2, 1, 0])

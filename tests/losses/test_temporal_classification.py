@@ -41,6 +41,32 @@ def test_ctc_is_the_sum_over_all_paths(case, x64):
     np.testing.assert_array_equal(dz[~case.possible], 0)
 
 
+@pytest.mark.parametrize("labels", [(1, 1, 2), (2, 1), (3,), ()])
+def test_the_recursions_of_the_docstrings_are_the_loss_and_its_gradient(labels, x64):
+    """α, β, p(y) at any time and γ, as `ctc_value` and `ctc_gradient` define them, in probabilities."""
+    T, k, S = 5, 4, 2 * len(labels) + 1
+    z = RNG.normal(size=(T, k))
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    extended = [0, *(c for label in labels for c in (label, 0))]
+
+    def ways(p, extended):
+        alpha = np.zeros((T, S))
+        alpha[0, :2] = p[0, extended[:2]]
+        for t, s in np.ndindex(T - 1, S):
+            from_places = [s, s - 1, s - 2][: 3 if s > 1 and extended[s] not in (0, extended[s - 2]) else min(s + 1, 2)]
+            alpha[t + 1, s] = p[t + 1, extended[s]] * alpha[t, from_places].sum()
+        return alpha
+
+    alpha, beta = ways(p, extended), ways(p[::-1], extended[::-1])[::-1, ::-1]
+    through = alpha * beta / p[:, extended]
+    total = alpha[-1, -2:].sum()
+    np.testing.assert_allclose(through.sum(1), total, rtol=1e-12)
+    gamma = through @ np.eye(k)[extended] / total
+    value, dz = value_and_gradient(jnp.asarray(z[None]), jnp.asarray([labels], int))
+    np.testing.assert_allclose(value, -np.log([total]), rtol=1e-12)
+    np.testing.assert_allclose(dz[0], p - gamma, rtol=1e-11, atol=1e-12)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("blank", [0, 4])
 def test_ctc_is_that_of_optax_for_possible_labels(blank, x64):

@@ -96,6 +96,14 @@ def test_traced_slope_and_alpha_are_hyperparameters_of_a_population():
         np.testing.assert_allclose(elu[i], oracle.elu(Z, value), rtol=1e-6)
 
 
+@pytest.mark.parametrize("slope", [2.0, 1.0, 0.5, 0.0, -0.5])
+def test_leaky_relu_has_its_slope_below_0_and_is_a_maximum_for_slopes_up_to_1(slope):
+    z = jnp.array([-1.0, 0.0, 3.0])
+    a, _ = jaxnn.leaky_relu(slope).forward((), z)
+    np.testing.assert_array_equal(a, [-slope, 0, 3])
+    assert np.array_equal(a, np.maximum(slope * z, z)) == (slope <= 1)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_elu_keeps_the_digits_of_a_small_slope(dtype):
     z = jnp.array([-5.0, -8.0, -18.0], dtype)

@@ -30,6 +30,31 @@ def test_one_value_is_its_mean():
     np.testing.assert_array_equal(dparams["gamma"], [0, 0])
 
 
+def test_a_row_of_weight_0_is_the_constant_0(x64):
+    """Its y is β - γ μ/σ, its dy counts in dγ, dβ and the dx of the others, and its own dx is 0."""
+    weights, eps = jnp.array([1.0, 2.0, 0.0, 0.5]), 0.1
+    params = {"gamma": jnp.asarray(RNG.normal(size=2)), "beta": jnp.asarray(RNG.normal(size=2))}
+    x, dy = jnp.asarray(RNG.normal(size=(4, 2))), jnp.asarray(RNG.normal(size=(4, 2)))
+
+    def plain(params, x):
+        x, w = x.at[2].set(0), weights[:, None] / weights.sum()
+        mean = (w * x).sum(0)
+        sigma = jnp.sqrt((w * (x - mean[None]) ** 2).sum(0) + eps)
+        y = params["gamma"][None] * (x - mean[None]) / sigma[None] + params["beta"][None]
+        return y, params["beta"] - params["gamma"] * mean / sigma
+
+    (y, of_row), pull = jax.vjp(plain, params, x)
+    got, cache = batch_norm_forward(params, x, weights, eps)
+    np.testing.assert_allclose(got, y, rtol=1e-12)
+    np.testing.assert_allclose(got[2], of_row, rtol=1e-12)
+    dparams, dx = batch_norm_backward(params, cache, dy)
+    expected, expected_dx = pull((dy, jnp.zeros(2)))
+    np.testing.assert_allclose(dx, expected_dx, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(dx[2], 0)
+    for name, one in expected.items():
+        np.testing.assert_allclose(dparams[name], one, rtol=1e-12)
+
+
 ONE_VALUE = (
     r"x must be more than one value for each channel in training, got float32 \(1, 3\): use a batch_size above 1 and "
     "above the number of micro_batches, or layer_norm"

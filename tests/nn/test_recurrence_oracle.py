@@ -72,6 +72,23 @@ def test_recurrence_is_its_loops(cell, case, x64):
     same(sum(dx.x for _, _, (_, (dx, _)) in results), jnp.asarray(dx), **TOLERANCE["float64"])
 
 
+def test_the_gate_before_the_product_is_that_of_its_sources(x64):
+    """Chung et al.'s formula with z, and equations 5 to 8 of Cho et al. with 1 - z in its place."""
+    rng, (m, n_in, n) = np.random.default_rng(7), (4, 2, 3)
+    W_x, W_a, b = (rng.normal(size=shape) for shape in ((3 * n, n_in), (3 * n, n), 3 * n))
+    x, h = rng.normal(size=(m, n_in)), rng.normal(size=(m, n))
+    u = x @ W_x.T + b
+    (of_r, of_z, of_candidate), (in_r, in_z, in_candidate) = np.split(W_a, 3), np.split(u, 3, axis=1)
+    r, z = (1 / (1 + np.exp(-(h @ W.T + v))) for W, v in ((of_r, in_r), (of_z, in_z)))
+    candidate = np.tanh(in_candidate + (r * h) @ of_candidate.T)
+    params = jax.tree.map(jnp.asarray, {"W_x": W_x, "W_a": W_a, "b": b})
+    (a,), _ = functional.gru_reset_before_forward(params, (jnp.asarray(h),), jnp.asarray(u))
+    np.testing.assert_allclose(a, (1 - z) * h + z * candidate, rtol=1e-12)
+    # Cho et al.'s z is the logistic function of the negative argument.
+    of_cho = 1 / (1 + np.exp(h @ of_z.T + in_z))
+    np.testing.assert_allclose(a, of_cho * h + (1 - of_cho) * candidate, rtol=1e-12)
+
+
 @pytest.mark.representatives("lstm_without_the_future")
 @pytest.mark.parametrize("slip", [slip for slip in COURSE_SLIPS if slip.section_item == 15], ids=lambda slip: slip.name)
 def test_slip_15_is_another_gradient(slip, x64):

@@ -35,6 +35,21 @@ def arguments(name):
     return jaxnn.objective(NETWORK, loss), jaxnn.optimizer("adam", 0.05), initial_params(jax.random.key(0)), y
 
 
+def test_the_mean_over_times_is_by_what_each_counts(x64):
+    """J = Σ c L / Σ c over all times within the lengths; the gradient of a term that counts is p - y."""
+    weights, ignored = np.array([1.0, 2.0, 5.0]), 2
+    z, y, lengths = RNG.normal(size=(3, 4, 3)), RNG.integers(0, 3, (3, 4)), np.array([4, 0, 3])
+    counts = np.where((np.arange(4) < lengths[:, None]) & (y != ignored), weights[y], 0)
+    p = np.exp(z) / np.exp(z).sum(-1, keepdims=True)
+    terms = -np.log(np.take_along_axis(p, y[..., None], -1)[..., 0])
+    loss = each_step_loss(jaxnn.softmax_cross_entropy(class_weights=weights, ignore=ignored))
+    objective = jaxnn.objective(nn.identity(), loss)
+    batch = jaxnn.Batch(Sequences(jax.numpy.asarray(z), jax.numpy.asarray(lengths)), jax.numpy.asarray(y))
+    np.testing.assert_allclose(objective.evaluate((), (), batch), (counts * terms).sum() / counts.sum(), rtol=1e-12)
+    expected = np.where(counts[..., None] > 0, p - np.eye(3)[y], 0)
+    np.testing.assert_allclose(loss.gradient(*batch[:2]).x, expected, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.full
 @losses
 def test_fit_by_hand_is_fit_by_autodiff(name):
