@@ -38,8 +38,8 @@ def cost(name: str) -> str:
             f"Forward and backward, compiled, by hand and by `jax.vjp` of the plain forward, on "
             f"{_measured()['machine']} "
             f"(`{COMMAND}`). The ratio by hand / autodiff is the median of alternating pairs, with quartiles; kept is "
-            "what is held from forward to backward. A ratio whose upper quartile is more than twice the lower is not "
-            "printed.\n",
+            "what is held from forward to backward, besides params, and besides z and y of a loss. A ratio whose upper "
+            "quartile is more than twice the lower is not printed.\n",
             "| row | x | by hand, ms | autodiff, ms | ratio | kept by hand, MB | kept by autodiff, MB |",
             "|---|---|---|---|---|---|---|",
             *rows,
