@@ -99,7 +99,7 @@ SLIPS = {
 def page(found: dict[tuple[str, str], Proof]) -> Page:
     """Return the page of all slips."""
     text = [
-        "# Slips\n",
+        "---\nhide: [toc]\n---\n# Slips\n",
         "Wrong gradients as people write them: the code, and the report that finds it, made at this build. Those with "
         "a table are from lecture notes and course code, beside what is right in jaxnn, where examples are rows. "
         "They are a part of the bench of 368 that `scripts/bench gradcheck` runs ([gradcheck](../gradcheck.md)).\n",
