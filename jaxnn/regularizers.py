@@ -114,8 +114,8 @@ def l1(strength: Scalar, where: LeafFilter = is_weight) -> Regularizer:
 
     Source: Tibshirani, "Regression shrinkage and selection via the lasso", 1996.
     """
-    # |w| as w sign(w): its derivative in JAX is sign(w), 0 at 0, whereas that of `jnp.abs` at 0 is 1.
-    return _on_leaves(where, lambda w: strength * (w * jnp.sign(w)).sum(), lambda w: strength * jnp.sign(w))
+    # |w| as max(w, -w): its derivative in JAX is sign(w), 0 at 0, whereas that of `jnp.abs` at 0 is 1.
+    return _on_leaves(where, lambda w: strength * jnp.maximum(w, -w).sum(), lambda w: strength * jnp.sign(w))
 
 
 @factory
