@@ -11,8 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.constraints import Count, checked
-from jaxnn.data.weights import relative
-from jaxnn.metrics.inputs import as_numbers, as_probabilities, as_weight, class_numbers, computed_whole, sums_at
+from jaxnn.metrics.inputs import (
+    as_numbers,
+    as_probabilities,
+    as_weight,
+    class_numbers,
+    computed_whole,
+    ratios_of,
+    sums_at,
+)
 from jaxnn.typing import Array, ArrayLike
 
 
@@ -108,8 +115,7 @@ def _mean_gap(mass: Array, confidences: Array, rights: Array) -> Array:
 
 def _binned(probabilities: Any, y: Any, bins: int, weight: Any) -> tuple[Array, Array, Array, Array]:
     """Sum weights, probabilities and right predictions by bin, (bins,) each; return them and each bin index, (m,)."""
-    ratios = None if weight is None else relative(weight)
-    return computed_whole(partial(_sums_by_bin, bins))(*_predictions(probabilities, y, weight), ratios)
+    return computed_whole(partial(_sums_by_bin, bins))(*_predictions(probabilities, y, weight), ratios_of(weight))
 
 
 @partial(jax.jit, static_argnums=0)

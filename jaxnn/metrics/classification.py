@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.constraints import Count, checked
-from jaxnn.data.weights import relative, weighted_mean
+from jaxnn.data.weights import weighted_mean
 from jaxnn.metrics.inputs import (
     are_right,
     as_labels,
@@ -18,6 +18,7 @@ from jaxnn.metrics.inputs import (
     as_probabilities,
     as_weight,
     class_numbers,
+    ratios_of,
     share_of,
     sums_at,
 )
@@ -80,7 +81,7 @@ def log_loss(probabilities: ArrayLike, y: ArrayLike, weight: ArrayLike | None = 
     binary = p.size == p.shape[0]
     p = p.reshape(-1) if binary else p
     column = class_numbers(labels.reshape(-1), 2 if binary else p.shape[1])
-    return _log_loss(p, column, None if weight is None else relative(weight))
+    return _log_loss(p, column, ratios_of(weight))
 
 
 @jax.jit
@@ -168,7 +169,7 @@ def class_scores(predicted: ArrayLike, y: ArrayLike, classes: int, weight: Array
     """
     support = confusion_matrix(predicted, y, classes, weight).sum(axis=1)
     # Of relative weights, whose sums neither overflow nor vanish.
-    ratios = None if weight is None else relative(as_weight(weight, predicted))
+    ratios = ratios_of(as_weight(weight, predicted))
     counts = confusion_matrix(predicted, y, classes, ratios).astype(jnp.result_type(float))
     precision, recall, f1 = _precision_recall_f1(counts)
     return ClassScores(precision, recall, f1, support)

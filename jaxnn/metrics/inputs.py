@@ -34,6 +34,11 @@ def as_weight(weight: Any, examples: Any) -> Any:
     return check_weight(weight, (*np.shape(examples), 0)[0])
 
 
+def ratios_of(weight: Any) -> Any:
+    """Return validated weights (m,) relative to the largest, or `None` if all examples count the same."""
+    return None if weight is None else relative(weight)
+
+
 def as_probabilities(p: Any, weight: Any = None) -> Array:
     """Convert probabilities (m, ...) to an array; outside a compiled program, raise ValueError if not in 0 to 1."""
     p = as_numbers("probabilities", p)
@@ -152,7 +157,7 @@ def _in_int32(labels: Any) -> tuple[Array, Array]:
 
 def share_of(hits: Array, weight: Any) -> Array:
     """Compute the weighted fraction of hits (m, k)."""
-    return _share(hits, None if weight is None else relative(weight))
+    return _share(hits, ratios_of(weight))
 
 
 @jax.jit

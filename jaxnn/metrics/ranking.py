@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxnn.arrays import floats
 from jaxnn.constraints import Count, checked
-from jaxnn.data.weights import relative, weighted_mean
-from jaxnn.metrics.inputs import as_numbers, as_weight, class_numbers, computed_whole
+from jaxnn.data.weights import weighted_mean
+from jaxnn.metrics.inputs import as_numbers, as_weight, class_numbers, computed_whole, ratios_of
 from jaxnn.typing import Array, ArrayLike
 
 
@@ -138,7 +138,7 @@ def top_k_accuracy(scores: ArrayLike, y: ArrayLike, k: int = 5, weight: ArrayLik
     scores, y = _scores(scores, y, classes=True)
 
     label = class_numbers(y, scores.shape[1])
-    return computed_whole(partial(_share_in_top, k))(scores, label, None if weight is None else relative(weight))
+    return computed_whole(partial(_share_in_top, k))(scores, label, ratios_of(weight))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -155,7 +155,7 @@ def _of_classes(area: Callable[[Array, Array, Array], Array], scores: Any, y: An
     weight = as_weight(weight, scores)
     scores, y = _scores(scores, y)
     label = class_numbers(y, max(2, scores.shape[1]))
-    return computed_whole(partial(_areas, area))(scores, label, None if weight is None else relative(weight))
+    return computed_whole(partial(_areas, area))(scores, label, ratios_of(weight))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.arrays import floats
-from jaxnn.data.weights import relative, weighted_mean
-from jaxnn.metrics.inputs import as_weight, computed_whole
+from jaxnn.data.weights import weighted_mean
+from jaxnn.metrics.inputs import as_weight, computed_whole, ratios_of
 from jaxnn.typing import Array, ArrayLike
 
 
@@ -96,7 +96,7 @@ def _errors(predicted: Any, y: Any, weight: Any) -> tuple[Array, Array, Any]:
     Of NumPy's arrays the difference, and that of y from one of its values, are computed in float64 first.
     """
     weight = as_weight(weight, predicted)
-    ratios = None if weight is None else relative(weight)
+    ratios = ratios_of(weight)
     as_floats = floats(predicted, "predicted"), floats(y, "y")
     columns = [a[:, None] if a.ndim == 1 else a for a in as_floats]
     if columns[0].shape != columns[1].shape or columns[0].ndim != 2 or not np.size(columns[0]):
