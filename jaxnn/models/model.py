@@ -61,7 +61,7 @@ class Model(NamedTuple):
         """
         # Inside a trace, in which every operation returns a tracer, it becomes part of the program traced.
         if isinstance(jax.random.key_data(key), Tracer):
-            return self.network.init(key, self.in_shape)[0]
+            return run_init(self.network, key, self.in_shape)[0]
         return _init_program(self.network, hashable(self.in_shape))(key)
 
     def summary(self) -> str:
@@ -107,7 +107,9 @@ class Model(NamedTuple):
 def _init_program(network: Layer, shape: Any) -> Callable[[Key], Params]:
     in_shape = from_hashable(shape)
     # It runs once, so compile time matters: this LLVM level halves it and gives the same numbers.
-    return jax.jit(lambda key: network.init(key, in_shape)[0], compiler_options={"xla_backend_optimization_level": 1})
+    return jax.jit(
+        lambda key: run_init(network, key, in_shape)[0], compiler_options={"xla_backend_optimization_level": 1}
+    )
 
 
 def shapes_of_params(network: Layer, in_shape: Shapes) -> Params:

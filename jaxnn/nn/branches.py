@@ -12,7 +12,7 @@ from jaxnn.factories.decorator import factory
 from jaxnn.marking.places import SHARED
 from jaxnn.nn.activations import identity, tanh
 from jaxnn.nn.batch_normalization import batch_norm
-from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
+from jaxnn.nn.boundaries import run_backward, run_forward, run_infer, run_init
 from jaxnn.nn.combinators import Packing, by_name, carrying_nothing, check_kept, combined, in_a_tuple, layer_keys
 from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import LAYER, Layer, observe_nothing, observes, stateless
@@ -135,7 +135,7 @@ def shared(layer: Layer) -> Layer:
         first, *others = map(simplified, entries)
         for other in others:
             check_kept("shared", "the shape of the first entry, since it is one layer,", first, other)
-        params, out_shape = layer.init(key, first)
+        params, out_shape = run_init(layer, key, first)
         return params, structure.unflatten([structs(out_shape)] * len(entries))
 
     def forward(params, x, key=None, rows=None):
@@ -268,7 +268,7 @@ def _init(
     def init(key, in_shape):
         keys = layer_keys(key, len(layers))
         done = [
-            layer.init(keys[i], simplified(shape))
+            run_init(layer, keys[i], simplified(shape))
             for i, (layer, shape) in enumerate(zip(layers, shapes(in_shape), strict=True))
         ]
         return packing.pack([params for params, _ in done]), packing.pack([structs(shape) for _, shape in done])

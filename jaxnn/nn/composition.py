@@ -177,7 +177,7 @@ def _times(layers: Sequence[Layer]) -> list[int]:
 
 
 def _init_params(layer: Layer, in_shape: Shapes, key: Key) -> Params:
-    return layer.init(key, in_shape)[0]
+    return run_init(layer, key, in_shape)[0]
 
 
 def _out_shape(layer: Layer, key: Key, in_shape: Shapes) -> Shapes:

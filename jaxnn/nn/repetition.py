@@ -17,7 +17,7 @@ from jaxnn.factories.decorator import factory
 from jaxnn.marking.places import COPY
 from jaxnn.nn.activations import sigmoid, tanh
 from jaxnn.nn.batch_normalization import batch_norm
-from jaxnn.nn.boundaries import call_forward, run_backward, run_forward, run_infer
+from jaxnn.nn.boundaries import call_forward, run_backward, run_forward, run_infer, run_init
 from jaxnn.nn.combinators import check_kept, init_of_pair, init_same_shape, layer_keys
 from jaxnn.nn.composition import chain, residual, sequential
 from jaxnn.nn.layer import LAYER, WITH_CARRY, Carried, Layer, observe_nothing, observes
@@ -168,7 +168,7 @@ def _scan(copy: Callable[[Array | int], Layer], n: int, ends: _Ends = _PLAIN) ->
 
     @checked(key=RandomKey())
     def init(key, in_shape):
-        return jax.lax.map(lambda i: copy(i).init(key, in_shape)[0], jnp.arange(n)), in_shape
+        return jax.lax.map(lambda i: run_init(copy(i), key, in_shape)[0], jnp.arange(n)), in_shape
 
     @checked(key=RandomKey() | Nothing())
     def forward(params, x, key=None, rows=None):

@@ -8,7 +8,7 @@ from jaxnn.factories.decorator import factory
 from jaxnn.indices import same_indices
 from jaxnn.nn.activations import tanh
 from jaxnn.nn.batch_normalization import batch_norm
-from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
+from jaxnn.nn.boundaries import run_backward, run_forward, run_infer, run_init
 from jaxnn.nn.combinators import carrying_nothing
 from jaxnn.nn.composition import chain
 from jaxnn.nn.layer import LAYER, Layer, observe_nothing, observes
@@ -58,7 +58,7 @@ def each_step(layer: Layer) -> Layer:
 
     def init(key, in_shape):
         x = structs(array_of(in_shape))
-        params, out_shape = layer.init(key, simplified(jax.ShapeDtypeStruct(x.shape[1:], x.dtype)))
+        params, out_shape = run_init(layer, key, simplified(jax.ShapeDtypeStruct(x.shape[1:], x.dtype)))
         return params, with_lengths_of(in_shape, (x.shape[0], *out_shape))
 
     def forward(params, x, key=None, rows=None):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxnn.constraints import ExampleTree, checked
 from jaxnn.factories.representation import in_few_words
 from jaxnn.marking.places import entry, keys_of
-from jaxnn.nn.boundaries import call_forward
+from jaxnn.nn.boundaries import call_forward, run_init
 from jaxnn.nn.branches import fan_out, parallel, shared
 from jaxnn.nn.carrying import carried
 from jaxnn.nn.composition import chain
@@ -172,7 +172,7 @@ def _initialized(layer: Layer, in_shape: Shapes) -> tuple[Params, Shapes]:
     shapes: list[Any] = []
 
     def init(key):
-        params, out_shape = layer.init(key, in_shape)
+        params, out_shape = run_init(layer, key, in_shape)
         shapes.append(out_shape)
         return params
 

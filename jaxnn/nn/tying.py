@@ -10,7 +10,7 @@ from jaxnn.constraints import Constraint, Each, ParamsTree, checked
 from jaxnn.factories.decorator import factory
 from jaxnn.marking.places import SHARED
 from jaxnn.nn.activations import tanh
-from jaxnn.nn.boundaries import run_backward, run_forward, run_infer
+from jaxnn.nn.boundaries import run_backward, run_forward, run_infer, run_init
 from jaxnn.nn.composition import chain
 from jaxnn.nn.embeddings import embedding
 from jaxnn.nn.layer import LAYER, Carried, Layer
@@ -81,7 +81,7 @@ def tied(layer: Layer, *paths: str) -> Layer:
         return params
 
     def init(key, in_shape):
-        params, out_shape = layer.init(key, in_shape)
+        params, out_shape = run_init(layer, key, in_shape)
         named = dict(_named(params))
         for path in paths:
             if path not in named:
