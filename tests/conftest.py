@@ -48,15 +48,14 @@ def pytest_collection_modifyitems(config, items):
     named = [arg.split("::", 1)[1] for arg in config.args if "::" in arg]
     if not named and not config.getoption("lf", False):
         check_representatives(items)
-    if config.getoption("--full"):
-        items[:] = in_order(items)
-        return
-    kept = [item for item in items if not only_in_full(item) or item.nodeid.split("::", 1)[1] in named]
-    # Examples of docstrings run in the full run, and in the files that the command line gives.
-    files = {Path(arg).resolve() for arg in config.args if arg.endswith(".py")}
-    kept = [item for item in kept if not isinstance(item, pytest.DoctestItem) or item.path in files]
-    config.hook.pytest_deselected(items=list(set(items) - set(kept)))
-    items[:] = in_order(kept)
+    if not config.getoption("--full"):
+        kept = [item for item in items if not only_in_full(item) or item.nodeid.split("::", 1)[1] in named]
+        # Examples of docstrings run in the full run, and in the files that the command line gives.
+        files = {Path(arg).resolve() for arg in config.args if arg.endswith(".py")}
+        kept = [item for item in kept if not isinstance(item, pytest.DoctestItem) or item.path in files]
+        config.hook.pytest_deselected(items=list(set(items) - set(kept)))
+        items[:] = kept
+    items[:] = in_order(items)
 
 
 @pytest.fixture(scope="module", autouse=True)

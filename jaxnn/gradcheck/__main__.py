@@ -124,17 +124,13 @@ def _report_on(options: argparse.Namespace) -> gradcheck.Report:
 
 def _made(target: Any) -> Any:
     """Return what a factory of a layer or a loss makes, if it needs no argument; else the target itself."""
-    parameters = parameters_of(target) if inspect.isfunction(target) else None
-    if parameters is None or any(p.default is p.empty and p.kind not in _ANY_NUMBER for p in parameters):
+    if not inspect.isfunction(target) or not Function().accepts(target):
         return target
     try:
         made = target()
     except Exception:  # of a function to check, whose arguments are optional
         return target
     return made if isinstance(made, Layer | Loss) else target
-
-
-_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _on_component(target: Layer | Loss, options: argparse.Namespace) -> gradcheck.Report:
